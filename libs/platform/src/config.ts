@@ -1,0 +1,209 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { Secret } from './secrets';
+
+const port = z.coerce.number().int().min(1).max(65535);
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+const seconds = z.coerce.number().int().min(1);
+
+interface Setting {
+  schema: z.ZodType;
+  /** Default as the reference page shows it; undefined = unset. */
+  preset?: string;
+  help: string;
+  secret?: boolean;
+}
+
+/** Every setting: name, form, default and help. The reference page `docs/settings.md` is generated from this table. */
+export const settings = {
+  GANTRY_HOME: { schema: z.string().min(1), preset: process.getuid?.() === 0 ? '/var/lib/gantry' : join(homedir(), '.local/share/gantry'), help: 'Directory that holds all embedded state: database, registry data, engine, keys, logs.' },
+  GANTRY_ROLE: { schema: z.enum(['standalone', 'api', 'worker']), preset: 'standalone', help: 'What this process does. `standalone` is API and worker in one.' },
+  GANTRY_BIND: { schema: z.string().min(1), preset: '127.0.0.1', help: 'Address that the listeners bind. Beyond loopback, TLS or a trusted proxy is required.' },
+  GANTRY_HTTP_PORT: { schema: port, preset: '8080', help: 'Port of the REST API and console.' },
+  GANTRY_REGISTRY_PORT: { schema: port, preset: '5000', help: 'Port of the registry.' },
+  GANTRY_ENGINE_PORT: { schema: port, preset: '2376', help: 'Port of the Docker engine gateway (reserved; opened with the gateway).' },
+  GANTRY_SAMPLE_PORT: { schema: port, preset: '8081', help: 'Port on which the sample application answers.' },
+  GANTRY_PUBLIC_URL: { schema: z.url({ protocol: /^https?$/ }), help: 'URL by which people reach the API, e.g. `https://gantry.example.org`. Default: made from bind address and port.' },
+  GANTRY_REGISTRY_PUBLIC_HOST: { schema: z.string().regex(/^[a-z0-9.[\]-]+(:\d+)?$/i, 'host or host:port'), help: 'Registry host written into image references that nodes pull. Default `127.0.0.1:<registry port>`, good for one node only.' },
+  GANTRY_TLS_CERT_FILE: { schema: z.string().min(1), help: 'PEM certificate chain for all listeners.' },
+  GANTRY_TLS_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key for the certificate.' },
+  GANTRY_TRUSTED_PROXIES: { schema: z.string().transform((text) => text.split(',').map((part) => part.trim()).filter(Boolean)), preset: '', help: 'Comma-separated addresses or CIDR ranges whose X-Forwarded-* headers are believed.' },
+  DATABASE_URL: { schema: z.string().regex(/^postgres(ql)?:\/\//, 'postgres://…'), help: 'PostgreSQL 15 or newer. Default: an embedded server under GANTRY_HOME (standalone only).', secret: true },
+  REDIS_URL: { schema: z.string().regex(/^rediss?:\/\//, 'redis://…'), help: 'Redis for the queue. Default: the queue lives in PostgreSQL.', secret: true },
+  DOCKER_HOST: { schema: z.string().min(1), help: 'Engine that the standalone form registers as cluster `local`. Default: the local socket, or an engine of its own.' },
+  GANTRY_SECRET_KEY: { schema: z.string().transform((text) => text.split(/\s+/).filter(Boolean)), help: 'Key or keys (base64, 32 bytes or more, newest first) that seal secrets in the database. The standalone form generates one under GANTRY_HOME.', secret: true },
+  GANTRY_REGISTRY_BACKEND_URL: { schema: z.url({ protocol: /^https?$/ }), help: 'URL of the CNCF Distribution registry behind Gantry. Default: an embedded one (standalone only).' },
+  GANTRY_TOKEN_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key (P-256) that signs registry tokens. The standalone form generates one under GANTRY_HOME.' },
+  GANTRY_TOKEN_CERT_FILE: { schema: z.string().min(1), help: 'PEM certificate of that key; the registry’s `rootcertbundle`.' },
+  GANTRY_AUDIT_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key (Ed25519) that signs audit checkpoints. The standalone form generates one under GANTRY_HOME.' },
+  GANTRY_ADMIN_PASSWORD_FILE: { schema: z.string().min(1), help: 'File with the recovery admin’s first password; read on first boot only. The standalone form generates `$GANTRY_HOME/admin-password`.' },
+  GANTRY_DEPLOY_DEADLINE_SECONDS: { schema: seconds, preset: '600', help: 'How long a deployment may take until it is rolled back.' },
+  GANTRY_ENGINE_TIMEOUT_SECONDS: { schema: seconds, preset: '15', help: 'Deadline of one call to an engine.' },
+  GANTRY_SESSION_HOURS: { schema: z.coerce.number().min(0.1).max(720), preset: '12', help: 'Lifetime of a session.' },
+  GANTRY_SAMPLE: { schema: flag, preset: 'true', help: 'Whether the first boot deploys the sample application (`--no-sample`).' },
+  GANTRY_LOG_LEVEL: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), preset: 'info', help: 'How much is logged.' },
+  GANTRY_EGRESS_ALLOW: { schema: z.string().transform((text) => text.split(',').map((part) => part.trim()).filter(Boolean)), preset: '', help: 'Comma-separated hosts or CIDR ranges that outgoing connections (directories, webhooks) may reach although they are loopback or link-local.' },
+  GANTRY_WORKER_CONCURRENCY: { schema: z.coerce.number().int().min(1).max(500), preset: '32', help: 'Jobs that one worker process runs at a time.' },
+  GANTRY_CLUSTER_CONCURRENCY: { schema: z.coerce.number().int().min(1).max(500), preset: '8', help: 'Jobs that may work on one cluster at a time, so that a cluster that hangs holds no more than these slots.' },
+} satisfies Record<string, Setting>;
+
+type Name = keyof typeof settings;
+
+/** The validated settings of a process. Paths are absolute or relative to the working directory; durations carry their unit. */
+export interface Config {
+  home: string;
+  role: 'standalone' | 'api' | 'worker';
+  bind: string;
+  httpPort: number;
+  registryPort: number;
+  enginePort: number;
+  samplePort: number;
+  /** Always set, without trailing slash. */
+  publicUrl: string;
+  /** host[:port] written into image references. */
+  registryPublicHost: string;
+  tlsCertFile: string | null;
+  tlsKeyFile: string | null;
+  trustedProxies: string[];
+  databaseUrl: Secret | null;
+  redisUrl: Secret | null;
+  dockerHost: string | null;
+  secretKeys: Secret[];
+  registryBackendUrl: string | null;
+  tokenKeyFile: string | null;
+  tokenCertFile: string | null;
+  auditKeyFile: string | null;
+  adminPasswordFile: string | null;
+  deployDeadlineSeconds: number;
+  engineTimeoutSeconds: number;
+  sessionHours: number;
+  sample: boolean;
+  logLevel: string;
+  egressAllow: string[];
+  workerConcurrency: number;
+  clusterConcurrency: number;
+}
+
+/** All that is wrong with the environment, one line a fault; thrown by `loadConfig`. */
+export class ConfigError extends Error {
+  constructor(readonly faults: string[]) {
+    super(`wrong settings:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
+    this.name = 'ConfigError';
+  }
+}
+
+/**
+ * Reads and validates the environment. Each variable can also come from a file named by `<NAME>_FILE` (trailing newline dropped);
+ * giving both is a fault. All faults are collected. @throws ConfigError
+ */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const faults: string[] = [];
+  const values = new Map<Name, unknown>();
+  const names = Object.keys(settings) as Name[];
+  for (const name of names) {
+    const setting: Setting = settings[name];
+    let text = env[name];
+    const fileName = `${name}_FILE`;
+    const file = fileName in settings ? undefined : env[fileName];
+    if (text !== undefined && file !== undefined) {
+      faults.push(`${name} and ${fileName} are both set; keep one`);
+      continue;
+    }
+    if (file !== undefined) {
+      try {
+        text = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+      } catch (error) {
+        faults.push(`${fileName}: can't read ${file} (${(error as NodeJS.ErrnoException).code ?? 'error'})`);
+        continue;
+      }
+    }
+    if (text === '') text = undefined;
+    const raw = text ?? setting.preset;
+    if (raw === undefined) continue;
+    const result = setting.schema.safeParse(raw);
+    if (result.success) values.set(name, result.data);
+    else faults.push(`${name}${setting.secret ? '' : `=${raw}`}: ${result.error.issues.map((issue) => issue.message).join('; ')}. ${setting.help}`);
+  }
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('GANTRY_') && !name.startsWith('GANTRY_TEST_') && !(name in settings) && !(name.replace(/_FILE$/, '') in settings)) {
+      faults.push(`${name} is not a setting; see docs/settings.md for the names`);
+    }
+  }
+  const get = <T>(name: Name): T | null => (values.has(name) ? (values.get(name) as T) : null);
+  const bind = get<string>('GANTRY_BIND') ?? '127.0.0.1';
+  const cert = get<string>('GANTRY_TLS_CERT_FILE');
+  const key = get<string>('GANTRY_TLS_KEY_FILE');
+  const proxies = get<string[]>('GANTRY_TRUSTED_PROXIES') ?? [];
+  if ((cert === null) !== (key === null)) faults.push('GANTRY_TLS_CERT_FILE and GANTRY_TLS_KEY_FILE go together; one of them is missing');
+  if (!isLoopback(bind) && cert === null && proxies.length === 0) {
+    faults.push(`GANTRY_BIND=${bind} is beyond loopback: set GANTRY_TLS_CERT_FILE and GANTRY_TLS_KEY_FILE, or GANTRY_TRUSTED_PROXIES if a proxy ends TLS`);
+  }
+  const ports = new Map<number, Name>();
+  for (const name of ['GANTRY_HTTP_PORT', 'GANTRY_REGISTRY_PORT', 'GANTRY_ENGINE_PORT', 'GANTRY_SAMPLE_PORT'] as const) {
+    const value = get<number>(name);
+    if (value === null) continue;
+    const other = ports.get(value);
+    if (other) faults.push(`${other} and ${name} are both ${value}; give each its own port`);
+    else ports.set(value, name);
+  }
+  if (faults.length > 0) throw new ConfigError(faults);
+
+  const httpPort = get<number>('GANTRY_HTTP_PORT')!;
+  const registryPort = get<number>('GANTRY_REGISTRY_PORT')!;
+  const host = bind === '0.0.0.0' || bind === '::' ? '127.0.0.1' : bind;
+  const secret = (name: Name): Secret | null => {
+    const value = get<string>(name);
+    return value === null ? null : new Secret(value);
+  };
+  return {
+    home: get<string>('GANTRY_HOME')!,
+    role: get<Config['role']>('GANTRY_ROLE')!,
+    bind,
+    httpPort,
+    registryPort,
+    enginePort: get<number>('GANTRY_ENGINE_PORT')!,
+    samplePort: get<number>('GANTRY_SAMPLE_PORT')!,
+    publicUrl: (get<string>('GANTRY_PUBLIC_URL') ?? `${cert ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${httpPort}`).replace(/\/+$/, ''),
+    registryPublicHost: get<string>('GANTRY_REGISTRY_PUBLIC_HOST') ?? `127.0.0.1:${registryPort}`,
+    tlsCertFile: cert,
+    tlsKeyFile: key,
+    trustedProxies: proxies,
+    databaseUrl: secret('DATABASE_URL'),
+    redisUrl: secret('REDIS_URL'),
+    dockerHost: get<string>('DOCKER_HOST'),
+    secretKeys: (get<string[]>('GANTRY_SECRET_KEY') ?? []).map((value) => new Secret(value)),
+    registryBackendUrl: get<string>('GANTRY_REGISTRY_BACKEND_URL'),
+    tokenKeyFile: get<string>('GANTRY_TOKEN_KEY_FILE'),
+    tokenCertFile: get<string>('GANTRY_TOKEN_CERT_FILE'),
+    auditKeyFile: get<string>('GANTRY_AUDIT_KEY_FILE'),
+    adminPasswordFile: get<string>('GANTRY_ADMIN_PASSWORD_FILE'),
+    deployDeadlineSeconds: get<number>('GANTRY_DEPLOY_DEADLINE_SECONDS')!,
+    engineTimeoutSeconds: get<number>('GANTRY_ENGINE_TIMEOUT_SECONDS')!,
+    sessionHours: get<number>('GANTRY_SESSION_HOURS')!,
+    sample: get<boolean>('GANTRY_SAMPLE')!,
+    logLevel: get<string>('GANTRY_LOG_LEVEL')!,
+    egressAllow: get<string[]>('GANTRY_EGRESS_ALLOW') ?? [],
+    workerConcurrency: get<number>('GANTRY_WORKER_CONCURRENCY')!,
+    clusterConcurrency: get<number>('GANTRY_CLUSTER_CONCURRENCY')!,
+  };
+}
+
+/** True for 127.0.0.0/8, ::1 and `localhost`. */
+export function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || /^127(\.\d{1,3}){3}$/.test(address);
+}
+
+/** `docs/settings.md`: the table of settings as Markdown. */
+export function settingsReference(): string {
+  const rows = Object.entries(settings as Record<string, Setting>).map(([name, setting]) => {
+    const preset = name === 'GANTRY_HOME' ? '`/var/lib/gantry` as root, else `~/.local/share/gantry`' : setting.preset ? `\`${setting.preset}\`` : '';
+    return `| \`${name}\` | ${preset} | ${setting.help}${setting.secret ? ' Secret.' : ''} |`;
+  });
+  return [
+    '# Settings', '',
+    'Every variable can also be read from a file: set `<NAME>_FILE` to its path. All faults are listed at start.', '',
+    '| variable | default | what it does |', '|---|---|---|', ...rows, '',
+  ].join('\n');
+}
