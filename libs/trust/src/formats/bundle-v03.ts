@@ -36,7 +36,8 @@ export function bundleLayer(manifest: RawManifest, imageDigest: string, maxBytes
   const bundles = layers.filter((layer) => typeof layer.mediaType === 'string' && ANY_BUNDLE.test(layer.mediaType));
   const [layer] = bundles;
   if (layer === undefined) return null;
-  if (layers.length !== 1 || body.manifests !== undefined) throw new Refusal('AMBIGUOUS_PAYLOAD', 'a bundle manifest with more than the bundle');
+  if (layers.length !== 1 || body.manifests !== undefined)
+    throw new Refusal('AMBIGUOUS_PAYLOAD', 'a bundle manifest with more than the bundle');
   if (layer.mediaType !== BUNDLE_TYPE) throw new Refusal('WRONG_TYPE', 'a Sigstore bundle of another version than 0.3');
   // Lists of referrers are only hints; what binds the manifest to the image is its own subject.
   if (asObject(body.subject)?.digest !== imageDigest) throw new Refusal('DIGEST_MISMATCH', 'the bundle is attached to another image');

@@ -39,7 +39,8 @@ export async function verifySignatureLayer(
   layer: JsonObject,
   manifestDigest: string,
 ): Promise<VerifiedSignature> {
-  if (layer.mediaType !== SIMPLE_SIGNING_TYPE) throw new Refusal('WRONG_TYPE', 'a layer under the .sig tag is not a simple-signing payload');
+  if (layer.mediaType !== SIMPLE_SIGNING_TYPE)
+    throw new Refusal('WRONG_TYPE', 'a layer under the .sig tag is not a simple-signing payload');
   const encoded = asObject(layer.annotations)?.[SIGNATURE_ANNOTATION];
   const signature = decodeBase64(encoded);
   if (signature === null) throw new Refusal('BAD_SIGNATURE', 'the layer has no readable signature');

@@ -81,7 +81,13 @@ export function evaluate(policy: PolicyRule, findings: readonly Finding[], keys:
   const counted = [...signers].sort();
   const possible = Number.isInteger(threshold) && threshold >= 1 && required.size >= threshold;
   if (possible && counted.length >= threshold) {
-    return { allowed: true, mode, reason: null, explanation: `Signed by ${counted.length} of ${threshold} required keys.`, signers: counted };
+    return {
+      allowed: true,
+      mode,
+      reason: null,
+      explanation: `Signed by ${counted.length} of ${threshold} required keys.`,
+      signers: counted,
+    };
   }
   const main = possible ? mainObjection(counted.length, threshold, objections) : unsatisfiable(required.size, threshold);
   return { allowed: mode === 'audit', mode, reason: main.reason, explanation: main.detail, signers: counted };

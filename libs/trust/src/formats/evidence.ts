@@ -45,7 +45,7 @@ export interface EvidenceLimits {
   maxVerifications: number;
 }
 
-/** 100 candidates is Notation's default too. A cosign payload has about 250 bytes, a bundle about 1.5 KiB; 5,000 checks take half a second. */
+/** 100 candidates is Notation's default too. A cosign payload has about 250 bytes, a bundle about 1.5 KiB; 5,000 checks take 0.5 s. */
 export const DEFAULT_EVIDENCE_LIMITS: EvidenceLimits = {
   maxCandidates: 100,
   maxManifestBytes: 1024 * 1024,
@@ -141,7 +141,8 @@ export class EvidenceReader {
       throw new Refusal('LIMIT', `a manifest of ${manifest.bytes.length} bytes; at most ${this.limits.maxManifestBytes} are read`);
     }
     this.spend(manifest.bytes.length);
-    if (sha256Digest(manifest.bytes) !== digest) throw new Refusal('DIGEST_MISMATCH', `the manifest served for ${digest} has another digest`);
+    if (sha256Digest(manifest.bytes) !== digest)
+      throw new Refusal('DIGEST_MISMATCH', `the manifest served for ${digest} has another digest`);
     return { ...manifest, digest };
   }
 

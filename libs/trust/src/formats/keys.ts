@@ -192,7 +192,7 @@ function deriveBoxKey(password: string, salt: Buffer, cost: number): Promise<Buf
 /** Which rule of hashing a signature follows; they differ for P-384 only. */
 export type SignatureScheme = 'simple-signing' | 'dsse';
 
-/** cosign hashes simple-signing payloads with SHA-256 for every key; Sigstore bundles take the curve's own hash. Ed25519 signs the bytes. */
+/** cosign hashes simple-signing payloads with SHA-256 for every key; bundles take the curve's own hash; Ed25519 signs the bytes. */
 function hashFor(algorithm: KeyAlgorithm, scheme: SignatureScheme): 'sha256' | 'sha384' | null {
   if (algorithm === 'ed25519') return null;
   return algorithm === 'ecdsa-p384' && scheme === 'dsse' ? 'sha384' : 'sha256';

@@ -56,9 +56,7 @@ export function signLegacy(request: SigningRequest, existing: Buffer | null = nu
   const signature = signBytes('simple-signing', request.key, payload.bytes).toString('base64');
   const layers = [...kept, { ...descriptor(payload), annotations: { [SIGNATURE_ANNOTATION]: signature } }];
   const config = pushBlob(OCI_CONFIG_TYPE, Buffer.from(JSON.stringify(signatureConfig(layers))));
-  const bytes = Buffer.from(
-    JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST_TYPE, config: descriptor(config), layers }),
-  );
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST_TYPE, config: descriptor(config), layers }));
   return { blobs: [payload, config], manifest: { digest: sha256Digest(bytes), mediaType: OCI_MANIFEST_TYPE, bytes }, tag };
 }
 
@@ -95,7 +93,12 @@ export function signBundle(request: SigningRequest): Pushable {
  * @throws Refusal when what is under the tag is not an index
  */
 export function mergeReferrersIndex(imageDigest: string, bundle: Pushable, existing: Buffer | null = null): Pushable | null {
-  const entry = { mediaType: bundle.manifest.mediaType, digest: bundle.manifest.digest, size: bundle.manifest.bytes.length, artifactType: BUNDLE_TYPE };
+  const entry = {
+    mediaType: bundle.manifest.mediaType,
+    digest: bundle.manifest.digest,
+    size: bundle.manifest.bytes.length,
+    artifactType: BUNDLE_TYPE,
+  };
   const entries = existing === null ? [] : asObjects(parseExisting(existing, 'the referrers index').manifests);
   if (entries === null) throw new Refusal('WRONG_TYPE', 'the referrers tag is not an index');
   if (entries.some((known) => known.digest === entry.digest)) return null;
@@ -130,7 +133,13 @@ function descriptor(blob: PushBlob): { mediaType: string; digest: string; size: 
 
 /** An image configuration that lists the payloads as layers, as cosign writes it, so that copying tools see a consistent image. */
 function signatureConfig(layers: { digest?: unknown }[]): object {
-  return { architecture: '', created: '0001-01-01T00:00:00Z', os: '', config: {}, rootfs: { type: 'layers', diff_ids: layers.map((layer) => layer.digest) } };
+  return {
+    architecture: '',
+    created: '0001-01-01T00:00:00Z',
+    os: '',
+    config: {},
+    rootfs: { type: 'layers', diff_ids: layers.map((layer) => layer.digest) },
+  };
 }
 
 function parseExisting(bytes: Buffer, what: string): JsonObject {

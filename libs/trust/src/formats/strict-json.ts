@@ -6,7 +6,10 @@ export interface JsonObject {
   [key: string]: JsonValue | undefined;
 }
 
-/** Why a text was refused: `duplicate-key` (also after case folding), `limit` (bytes, depth), `encoding` (UTF-8, lone surrogates), `syntax`. */
+/**
+ * Why a text was refused: `duplicate-key` (also after case folding), `limit` (bytes, depth, numbers), `encoding` (UTF-8, lone surrogates),
+ * `syntax`.
+ */
 export type StrictJsonFault = 'duplicate-key' | 'limit' | 'encoding' | 'syntax';
 
 /** Thrown by {@link parseStrictJson}; the message names the fault and the byte or character offset, never the content. */
