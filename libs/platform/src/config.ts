@@ -43,7 +43,7 @@ export const settings = {
   GANTRY_ENGINE_TIMEOUT_SECONDS: { schema: seconds, preset: '15', help: 'Deadline of one call to an engine.' },
   GANTRY_SESSION_HOURS: { schema: z.coerce.number().min(0.1).max(720), preset: '12', help: 'Lifetime of a session.' },
   GANTRY_SAMPLE: { schema: flag, preset: 'true', help: 'Whether the first boot deploys the sample application (`--no-sample`).' },
-  GANTRY_LOG_LEVEL: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), preset: 'info', help: 'How much is logged.' },
+  GANTRY_LOG_LEVEL: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), preset: 'info', help: 'How much is written to the log.' },
   GANTRY_EGRESS_ALLOW: { schema: z.string().transform((text) => text.split(',').map((part) => part.trim()).filter(Boolean)), preset: '', help: 'Comma-separated hosts or CIDR ranges that outgoing connections (directories, webhooks) may reach although they are loopback or link-local.' },
   GANTRY_WORKER_CONCURRENCY: { schema: z.coerce.number().int().min(1).max(500), preset: '32', help: 'Jobs that one worker process runs at a time.' },
   GANTRY_CLUSTER_CONCURRENCY: { schema: z.coerce.number().int().min(1).max(500), preset: '8', help: 'Jobs that may work on one cluster at a time, so that a cluster that hangs holds no more than these slots.' },

@@ -11,5 +11,6 @@ export * from './page';
 export * from './platform.module';
 export * from './problem';
 export * from './queue';
+export * from './schema';
 export * from './secrets';
 export * from './worker';

@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { ConfigError, isLoopback, loadConfig, settings } from './config';
+
+const faults = (env: Record<string, string>): string[] => {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+};
+
+describe('loadConfig', () => {
+  it('has working defaults', () => {
+    const config = loadConfig({});
+    expect(config).toMatchObject({ bind: '127.0.0.1', httpPort: 8080, registryPort: 5000, samplePort: 8081, publicUrl: 'http://127.0.0.1:8080', registryPublicHost: '127.0.0.1:5000', deployDeadlineSeconds: 600 });
+  });
+
+  it('lists all faults at once, naming variable and remedy, and never a secret', () => {
+    const found = faults({ GANTRY_HTTP_PORT: '99999', GANTRY_LOG_LEVEL: 'loud', DATABASE_URL: 'mysql://user:hunter2@db', GANTRY_HTPT: '1' });
+    expect(found).toHaveLength(4);
+    expect(found.join('\n')).toMatch(/GANTRY_HTTP_PORT=99999[\s\S]*DATABASE_URL[\s\S]*GANTRY_LOG_LEVEL=loud[\s\S]*GANTRY_HTPT is not a setting/);
+    expect(found.join('\n')).not.toContain('hunter2');
+  });
+
+  it('reads any variable from a file, but not from both', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'gantry-config-'));
+    try {
+      const file = join(dir, 'url');
+      writeFileSync(file, 'postgres://u:pw@db/x\n');
+      const config = loadConfig({ DATABASE_URL_FILE: file });
+      expect(config.databaseUrl?.reveal()).toBe('postgres://u:pw@db/x');
+      expect(inspect(config) + JSON.stringify(config)).not.toContain('pw@');
+      expect(faults({ DATABASE_URL_FILE: file, DATABASE_URL: 'postgres://x' })).toEqual(['DATABASE_URL and DATABASE_URL_FILE are both set; keep one']);
+      expect(faults({ DATABASE_URL_FILE: join(dir, 'none') })[0]).toMatch(/can't read .*ENOENT/);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+
+  it('refuses to bind beyond loopback without TLS or a trusted proxy, and two listeners on one port', () => {
+    expect(faults({ GANTRY_BIND: '0.0.0.0' })[0]).toMatch(/beyond loopback/);
+    expect(faults({ GANTRY_BIND: '0.0.0.0', GANTRY_TRUSTED_PROXIES: '10.0.0.1' })).toEqual([]);
+    expect(faults({ GANTRY_TLS_CERT_FILE: 'x' })[0]).toMatch(/go together/);
+    expect(faults({ GANTRY_HTTP_PORT: '5000' })[0]).toMatch(/both 5000/);
+    expect(['127.0.0.1', '::1', 'localhost', '127.9.9.9'].every(isLoopback)).toBe(true);
+    expect(['0.0.0.0', '10.0.0.1', '1270.0.0.1', 'example.org'].some(isLoopback)).toBe(false);
+  });
+
+  it('documents every setting', () => {
+    for (const [name, setting] of Object.entries(settings)) expect([name, setting.help.length > 20]).toEqual([name, true]);
+  });
+});
