@@ -125,7 +125,10 @@ export async function findTool(pin: ToolPin): Promise<Tool | null> {
     const tool: Tool = { path: join(home, pin.program), version: pin.version, debVersion: pin.debVersion, sha256 };
     await writeFile(join(unpacked, 'tool.json'), JSON.stringify(tool));
     // Somebody else may have been quicker; theirs is the same package.
-    await rename(unpacked, home).catch(() => rm(unpacked, { recursive: true }));
+    await rename(unpacked, home).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+      return rm(unpacked, { recursive: true });
+    });
     return tool;
   } finally {
     await rm(work, { recursive: true, force: true });

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { fixtureEvidence, readFixtures } from '../../testing/fixtures';
 import type { FixtureCase } from '../../testing/fixtures';
 import { MemoryEvidence } from '../../testing/memory-evidence';
-import { referrersTag } from './bundle-v03';
+import { IN_TOTO_TYPE, SIGN_PREDICATE, preAuthEncoding, referrersTag } from './bundle-v03';
 import { collectSignatures } from './collect';
 import { signatureTag } from './cosign-sig';
 import { sha256Digest } from './evidence';
 import type { EvidenceSource } from './evidence';
 import type { Finding, ReasonCode } from './findings';
-import { generateSigningKey, parseSigningKey, trustKey } from './keys';
+import { generateSigningKey, parseSigningKey, signBytes, trustKey } from './keys';
 import type { SigningKey } from './keys';
 import { OCI_INDEX_TYPE, OCI_MANIFEST_TYPE, mergeReferrersIndex, signBundle, signLegacy } from './sign';
 
@@ -200,7 +200,7 @@ describe('crafted manifests', () => {
   const key: SigningKey = parseSigningKey(own.privateKeyPem);
   const image = { digest: sha256Digest(Buffer.from('image')), mediaType: OCI_MANIFEST_TYPE, sizeBytes: 5 };
   const request = { image, dockerReference: 'registry.example/team/app', key };
-  const own1 = [trustKey(own.publicKeyPem)];
+  const trustedOwn = [trustKey(own.publicKeyPem)];
 
   function changedManifest(change: (body: Record<string, unknown>) => unknown): MemoryEvidence {
     const pushed = signBundle(request);
@@ -233,7 +233,7 @@ describe('crafted manifests', () => {
     ['a huge size', changeLayer({ size: 1e9 }), ['LIMIT']],
     ['a digest of another kind', changeLayer({ digest: 'sha512:00' }), ['AMBIGUOUS_PAYLOAD']],
   ])('bundle manifest with %s', async (_name, change, expected) => {
-    const findings = await collectSignatures(changedManifest(change), image.digest, own1);
+    const findings = await collectSignatures(changedManifest(change), image.digest, trustedOwn);
     expect(reasons(findings)).toEqual(expected);
     expect(findings).toHaveLength(1);
   });
@@ -261,7 +261,39 @@ describe('crafted manifests', () => {
     ['a key and a certificate', (body) => Object.assign(body.verificationMaterial, { certificate }), 'UNTRUSTED_KEY'],
     ['payload in URL base64', (body) => Object.assign(body.dsseEnvelope, { payload: '_-8=' }), 'BAD_SIGNATURE'],
   ])('bundle with %s', async (_name, change, expected) => {
-    expect(reasons(await collectSignatures(changedBundle(change), image.digest, own1))).toEqual([expected]);
+    expect(reasons(await collectSignatures(changedBundle(change), image.digest, trustedOwn))).toEqual([expected]);
+  });
+
+  type Statement = Record<string, unknown> & { subject: object[] };
+
+  /** A bundle whose changed statement is properly signed. */
+  function changedStatement(change: (statement: Statement) => unknown): MemoryEvidence {
+    return changedBundle(({ dsseEnvelope }) => {
+      const statement = JSON.parse(Buffer.from(String(dsseEnvelope.payload), 'base64').toString()) as Statement;
+      change(statement);
+      const payload = Buffer.from(JSON.stringify(statement));
+      const sig = signBytes('dsse', key, preAuthEncoding(IN_TOTO_TYPE, payload)).toString('base64');
+      Object.assign(dsseEnvelope, { payload: payload.toString('base64'), signatures: [{ sig }] });
+    });
+  }
+
+  it.each<[string, (statement: Statement) => unknown, ReasonCode[]]>([
+    ['nothing changed', () => undefined, []],
+    ['another subject too', (statement) => statement.subject.push({ digest: { sha256: '00' } }), []],
+    [
+      'the image twice',
+      (statement) => statement.subject.push({ ...statement.subject[0], annotations: { env: 'prod' } }),
+      ['AMBIGUOUS_PAYLOAD'],
+    ],
+    ['no subject', (statement) => Object.assign(statement, { subject: [] }), ['DIGEST_MISMATCH']],
+    ['subjects that are no list', (statement) => Object.assign(statement, { subject: {} }), ['DIGEST_MISMATCH']],
+    ['another type', (statement) => Object.assign(statement, { _type: 'https://in-toto.io/Link/v1' }), ['WRONG_TYPE']],
+    ['another predicate', (statement) => Object.assign(statement, { predicateType: 'https://slsa.dev/provenance/v1' }), ['WRONG_TYPE']],
+    ['a predicate alike', (statement) => Object.assign(statement, { predicateType: `${SIGN_PREDICATE}/` }), ['WRONG_TYPE']],
+  ])('statement with %s', async (_name, change, expected) => {
+    const findings = await collectSignatures(changedStatement(change), image.digest, trustedOwn);
+    expect(reasons(findings)).toEqual(expected);
+    expect(findings).toHaveLength(1);
   });
 
   it.each<[string, string]>([
@@ -270,7 +302,7 @@ describe('crafted manifests', () => {
   ])('.sig tag holding %s', async (_name, body) => {
     const evidence = new MemoryEvidence();
     evidence.addManifest(OCI_MANIFEST_TYPE, Buffer.from(body), signatureTag(image.digest));
-    expect(reasons(await collectSignatures(evidence, image.digest, own1))).toEqual(['WRONG_TYPE']);
+    expect(reasons(await collectSignatures(evidence, image.digest, trustedOwn))).toEqual(['WRONG_TYPE']);
   });
 
   it('.sig manifest with duplicate keys', async () => {
@@ -280,7 +312,7 @@ describe('crafted manifests', () => {
     const manifest = await evidence.manifestByTag(tag);
     const text = manifest?.bytes.toString().replace('"layers":', '"layers":[],"layers":') ?? '';
     evidence.addManifest(OCI_MANIFEST_TYPE, Buffer.from(text), tag);
-    expect(reasons(await collectSignatures(evidence, image.digest, own1))).toEqual(['AMBIGUOUS_PAYLOAD']);
+    expect(reasons(await collectSignatures(evidence, image.digest, trustedOwn))).toEqual(['AMBIGUOUS_PAYLOAD']);
   });
 
   it('more layers, referrers, bytes or checks than allowed end as LIMIT beside what was found', async () => {
@@ -296,7 +328,7 @@ describe('crafted manifests', () => {
       index = merged?.manifest.bytes ?? null;
       manifest = legacy.manifest.bytes;
     }
-    const found = (limits: object): Promise<Finding[]> => collectSignatures(evidence, image.digest, own1, limits);
+    const found = (limits: object): Promise<Finding[]> => collectSignatures(evidence, image.digest, trustedOwn, limits);
     const good = (findings: Finding[]): number => findings.filter((finding) => finding.ok).length;
     expect(good(await found({}))).toBe(10);
     expect(good(await found({ maxCandidates: 5 }))).toBe(10);
@@ -324,7 +356,7 @@ describe('crafted manifests', () => {
         evidence.addBlob(bytes);
         const digest = evidence.addManifest(OCI_MANIFEST_TYPE, Buffer.from(text), pushed.tag);
         evidence.lists.set(image.digest, [{ digest, mediaType: OCI_MANIFEST_TYPE, artifactType: null }]);
-        const findings = await collectSignatures(evidence, image.digest, own1);
+        const findings = await collectSignatures(evidence, image.digest, trustedOwn);
         // One bit in the unsigned hint may change without harm.
         const unsigned = pushed.tag === null && isOutsideEnvelope(bytes, blob?.bytes ?? bytes);
         expect({ round, ok: findings.some((finding) => finding.ok) && !unsigned }).toEqual({ round, ok: false });
