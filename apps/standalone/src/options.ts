@@ -1,3 +1,5 @@
+import type { Config } from '@gantry/platform';
+
 /** What `npm start` was told: the settings of the embedded default and the command line's flags. */
 export interface StandaloneOptions {
   /** Absolute path of GANTRY_HOME. */
@@ -19,6 +21,8 @@ export interface StandaloneOptions {
     dockerCertPath?: string;
   };
   flags: StartFlags;
+  /** All settings, for the application. */
+  config: Config;
   /** Seconds of steps before this process, by name (dependencies, build). */
   secondsBefore: Record<string, number>;
   /** PATH, where programs are looked for. */

@@ -31,6 +31,7 @@ export function optionsOf(config: Config, flags: StartFlags, start: ProcessStart
       ...(env.DOCKER_TLS_VERIFY && env.DOCKER_CERT_PATH ? { dockerCertPath: env.DOCKER_CERT_PATH } : {}),
     },
     flags: { ...flags, noSample: flags.noSample || !config.sample },
+    config,
     secondsBefore: start.secondsBefore,
     path: env.PATH ?? programFolders,
     proxyEnv: pickProxyEnv(env),
