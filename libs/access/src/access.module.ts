@@ -1,0 +1,21 @@
+import { Module } from '@nestjs/common';
+import { AuditModule } from '@gantry/audit';
+import { Access } from './access';
+import { Accounts } from './accounts';
+import { Authenticator } from './authenticator';
+import { Credentials } from './credentials';
+import { DirectoryClient } from './directory';
+import { Directory } from './directory-settings';
+import { Sessions } from './sessions';
+import { SignInLimits } from './sign-in-limits';
+import { Tokens } from './tokens';
+
+const services = [Access, Accounts, Authenticator, Directory, Sessions, Tokens];
+
+/** Accounts, signing in, and decisions. */
+@Module({
+  imports: [AuditModule],
+  providers: [...services, Credentials, SignInLimits, { provide: DirectoryClient, useFactory: () => new DirectoryClient() }],
+  exports: services,
+})
+export class AccessModule {}

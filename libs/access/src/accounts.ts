@@ -1,0 +1,358 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Inject, Injectable } from '@nestjs/common';
+import { Audit } from '@gantry/audit';
+import { Clock, CONFIG, Db, decodeCursor, isUuid, LOGGER, requestProblem, toPage, uuidv7, type Config, type Context, type Logger, type Page } from '@gantry/platform';
+import { Access, organizationsCollectionId, privateCollectionId } from './access';
+import type { AccountFacts, ResourceRef } from './decide';
+import { Account, Collection, type AccountKind, type AccountSource, type MemberRole } from './entities';
+import { adminName, assertLocalName, isDirectoryName, isReservedName, nameKey, namespaceOf } from './names';
+import { assertPasswordRule, hashPassword, verifyPassword } from './passwords';
+import { accessProblem } from './problems';
+import { SignInLimits } from './sign-in-limits';
+
+/** Advisory lock under which the first administrator is made. */
+const adminLock = 7_263_004;
+
+/** A member of an organization as lists show it. */
+export interface MemberView {
+  user: { id: string; name: string };
+  role: MemberRole;
+  createdAt: Date;
+}
+
+interface NewAccount {
+  source: AccountSource;
+  /** Null: the account's own id. */
+  externalId: string | null;
+  kind: AccountKind;
+  name: string;
+  displayName?: string | null;
+  mail?: string | null;
+  passwordHash?: string | null;
+  admin?: boolean;
+  ownerId?: string | null;
+}
+
+/** Users, robots and organizations, and who belongs to which organization. Callers have judged the operation; every change writes its audit row. */
+@Injectable()
+export class Accounts {
+  constructor(
+    private readonly db: Db,
+    private readonly clock: Clock,
+    private readonly access: Access,
+    private readonly audit: Audit,
+    private readonly limits: SignInLimits,
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** A local user. Without a password it can't sign in until one is set. @throws access.name-taken, name-invalid, name-reserved, password-rule */
+  async createUser(ctx: Context, input: { name: string; password?: string; admin?: boolean; displayName?: string | null; mail?: string | null }): Promise<Account> {
+    assertLocalName(input.name);
+    if (input.password !== undefined) assertPasswordRule(input.password);
+    const passwordHash = input.password === undefined ? null : await hashPassword(input.password);
+    const { name, displayName, mail, admin } = input;
+    return this.create(ctx, { source: 'local', externalId: null, kind: 'user', name, passwordHash, admin, displayName, mail }, 'user.create');
+  }
+
+  /** An organization: owns things, has members. @throws access.name-taken, name-invalid, name-reserved */
+  async createOrganization(ctx: Context, input: { name: string; displayName?: string | null }): Promise<Account> {
+    assertLocalName(input.name);
+    return this.create(ctx, { source: 'local', externalId: null, kind: 'organization', name: input.name, displayName: input.displayName }, 'organization.create');
+  }
+
+  /** A robot `<owner>+<name>` that acts for its owner; `Tokens` makes it together with its token. @throws access.name-taken, name-invalid */
+  async createRobot(ctx: Context, owner: Account, name: string): Promise<Account> {
+    assertLocalName(name);
+    if (owner.kind === 'robot') throw accessProblem('not-a-user', { detail: 'A robot can’t own robots.' });
+    return this.create(ctx, { source: 'local', externalId: null, kind: 'robot', name: `${owner.name}+${name}`, ownerId: owner.id }, 'robot.create');
+  }
+
+  /** The account of a directory entry on its first sign-in; it has no rights until some are given. @throws access.name-taken */
+  async createFromDirectory(ctx: Context, entry: { externalId: string; username: string; displayName: string | null; mail: string | null }): Promise<Account> {
+    const { externalId, username: name, displayName, mail } = entry;
+    // `admin` and the like belong to this system, whoever bears them in the directory.
+    if (!isDirectoryName(name) || isReservedName(name)) throw accessProblem('name-taken', { detail: 'The name that the directory gives can’t be used here; ask an administrator.' });
+    return this.create(ctx, { source: 'ldap', externalId, kind: 'user', name, displayName, mail }, 'user.create');
+  }
+
+  private async create(ctx: Context, input: NewAccount, action: string): Promise<Account> {
+    return this.db.transaction(ctx, async (tx) => {
+      const id = uuidv7();
+      const namespace = input.kind === 'robot' ? null : namespaceOf(input.name);
+      // A name is never shared or merged, whatever the other account's source and kind: the unique index on the key decides.
+      const made = await this.db.query(
+        tx,
+        `insert into access_accounts (id, source, external_id, kind, name, name_key, namespace, display_name, mail, password_hash, admin, owner_id, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict do nothing returning 1`,
+        [
+          id, input.source, input.externalId ?? id, input.kind, input.name, nameKey(input.name), namespace, input.displayName ?? null, input.mail ?? null,
+          input.passwordHash ?? null, input.admin ?? false, input.ownerId ?? null, this.clock.now(),
+        ],
+      );
+      if (made.length === 0) throw accessProblem('name-taken', { errors: [{ pointer: '/name', detail: 'taken' }] });
+      const account = await this.getById(tx, id);
+      await this.audit.record(tx, {
+        action,
+        resource: { kind: 'account', id, name: account.name },
+        outcome: 'success',
+        detail: { kind: account.kind, source: account.source, admin: account.admin, ownerId: account.ownerId },
+      });
+      const collection = await this.createCollection(tx, account);
+      await this.access.publish(tx, [{ type: 'account', account: factsOf(account) }, ...(collection ? [{ type: 'collection' as const, collection }] : [])]);
+      return account;
+    });
+  }
+
+  private async createCollection(tx: Context, account: Account): Promise<Collection | null> {
+    if (account.kind === 'robot') return null;
+    const organization = account.kind === 'organization';
+    const collection: Collection = {
+      id: this.access.accountCollection(account.id),
+      parentId: organization ? organizationsCollectionId : privateCollectionId,
+      path: `${organization ? '/Organizations' : '/Shared/Private'}/${account.name}`,
+      ownerId: account.id,
+    };
+    await this.db.repo(tx, Collection).insert(collection);
+    return collection;
+  }
+
+  /** By id or name (without regard to case). @throws request.not-found */
+  async get(ctx: Context, idOrName: string): Promise<Account> {
+    const account = await this.find(ctx, idOrName);
+    if (!account) throw requestProblem('not-found');
+    return account;
+  }
+
+  /** By id or name (without regard to case), or null. */
+  async find(ctx: Context, idOrName: string): Promise<Account | null> {
+    if (isUuid(idOrName)) return this.db.repo(ctx, Account).findOneBy({ id: idOrName });
+    if (idOrName.includes('\0')) return null;
+    return this.db.repo(ctx, Account).createQueryBuilder('account').where('account.name_key = :key', { key: nameKey(idOrName) }).getOne();
+  }
+
+  /** Reference for `can`, or null. */
+  async findRef(ctx: Context, idOrName: string): Promise<ResourceRef | null> {
+    const account = await this.find(ctx, idOrName);
+    return account ? accountRef(account.id) : null;
+  }
+
+  /** By id or name, if it is of that kind. @throws request.not-found */
+  async getOfKind(ctx: Context, idOrName: string, kind: AccountKind): Promise<Account> {
+    const account = await this.get(ctx, idOrName);
+    if (account.kind !== kind) throw requestProblem('not-found');
+    return account;
+  }
+
+  /** The account that a source knows by its immutable id, or null. */
+  async findExternal(ctx: Context, source: AccountSource, externalId: string): Promise<Account | null> {
+    return this.db.repo(ctx, Account).findOneBy({ source, externalId });
+  }
+
+  /** Accounts that the actor may see, oldest first. */
+  async list(ctx: Context, options: { limit: number; cursor?: string; kind?: AccountKind; owner?: string }): Promise<Page<Account>> {
+    const visible = this.access.ownersAllowed(ctx, 'account:view');
+    const query = this.db.repo(ctx, Account).createQueryBuilder('account').orderBy('account.id', 'ASC').limit(options.limit + 1);
+    if (visible) query.andWhere('(account.id = any(:visible) or account.ownerId = any(:visible))', { visible });
+    if (options.kind) query.andWhere('account.kind = :kind', { kind: options.kind });
+    if (options.owner !== undefined) query.andWhere('account.ownerId = :owner', { owner: options.owner });
+    const after = decodeCursor(options.cursor, 1)?.[0];
+    if (after !== undefined) query.andWhere('account.id > :after', { after: isUuid(after) ? after : '00000000-0000-0000-0000-000000000000' });
+    const page = toPage(await query.getMany(), options.limit, (account) => [account.id]);
+    return { ...page, items: this.access.filter(ctx, 'account:view', page.items, (account) => accountRef(account.id)) };
+  }
+
+  /**
+   * Changes a user or organization. Deactivating ends its sessions; its tokens do nothing from then on, on every replica within a second.
+   * @throws request.not-found, request.precondition-failed, access.last-admin, access.not-a-user
+   */
+  async update(
+    ctx: Context,
+    idOrName: string,
+    version: number,
+    change: { active?: boolean; admin?: boolean; displayName?: string | null; mail?: string | null },
+  ): Promise<Account> {
+    return this.db.transaction(ctx, async (tx) => {
+      const before = await this.lock(tx, (await this.get(tx, idOrName)).id);
+      if (before.version !== version) throw requestProblem('precondition-failed');
+      if (change.admin === true && before.kind !== 'user') throw accessProblem('not-a-user', { errors: [{ pointer: '/admin', detail: 'only users' }] });
+      const after: Account = { ...before, ...definedOnly(change), version: before.version + 1 };
+      if (before.admin && before.active && !(after.admin && after.active)) await this.assertOtherAdmin(tx, before.id);
+      await this.db.query(
+        tx,
+        `update access_accounts set active = $2, admin = $3, display_name = $4, mail = $5, version = $6 where id = $1 returning 1`,
+        [after.id, after.active, after.admin, after.displayName, after.mail, after.version],
+      );
+      if (!after.active) await this.endSessions(tx, after.id, null);
+      await this.audit.record(tx, { action: 'account.update', resource: { kind: 'account', id: after.id, name: after.name }, outcome: 'success', detail: definedOnly(change) });
+      await this.access.publish(tx, [{ type: 'account', account: factsOf(after) }]);
+      return after;
+    });
+  }
+
+  /** Removes a robot's account with its tokens; its name is free again. */
+  async removeRobot(ctx: Context, id: string): Promise<void> {
+    await this.db.transaction(ctx, async (tx) => {
+      const robot = await this.getById(tx, id);
+      if (robot.kind !== 'robot') throw requestProblem('not-found');
+      await this.db.query(tx, 'delete from access_accounts where id = $1 returning 1', [id]);
+      await this.audit.record(tx, { action: 'robot.delete', resource: { kind: 'account', id, name: robot.name }, outcome: 'success' });
+      await this.access.publish(tx, [{ type: 'account-removed', id }]);
+    });
+  }
+
+  /** Makes a user a member, or gives a member another role. @throws request.not-found, access.not-a-user */
+  async addMember(ctx: Context, organization: string, user: string, role: MemberRole): Promise<MemberView> {
+    return this.db.transaction(ctx, async (tx) => {
+      const org = await this.getOfKind(tx, organization, 'organization');
+      const account = await this.get(tx, user);
+      if (account.kind !== 'user') throw accessProblem('not-a-user');
+      const [row] = await this.db.query<{ created_at: Date }>(
+        tx,
+        `insert into access_members (organization_id, user_id, role, created_at) values ($1, $2, $3, $4)
+         on conflict (organization_id, user_id) do update set role = excluded.role returning created_at`,
+        [org.id, account.id, role, this.clock.now()],
+      );
+      await this.audit.record(tx, {
+        action: 'organization.add-member', resource: { kind: 'account', id: org.id, name: org.name }, outcome: 'success', detail: { user: account.name, userId: account.id, role },
+      });
+      await this.access.publish(tx, [{ type: 'member', organizationId: org.id, userId: account.id, role }]);
+      return { user: { id: account.id, name: account.name }, role, createdAt: row!.created_at };
+    });
+  }
+
+  /** Ends a membership. @throws request.not-found when there is none */
+  async removeMember(ctx: Context, organization: string, user: string): Promise<void> {
+    await this.db.transaction(ctx, async (tx) => {
+      const org = await this.getOfKind(tx, organization, 'organization');
+      const account = await this.get(tx, user);
+      const removed = await this.db.query(tx, 'delete from access_members where organization_id = $1 and user_id = $2 returning 1', [org.id, account.id]);
+      if (removed.length === 0) throw requestProblem('not-found');
+      await this.audit.record(tx, {
+        action: 'organization.remove-member', resource: { kind: 'account', id: org.id, name: org.name }, outcome: 'success', detail: { user: account.name, userId: account.id },
+      });
+      await this.access.publish(tx, [{ type: 'member', organizationId: org.id, userId: account.id, role: null }]);
+    });
+  }
+
+  /** Members of an organization by name. @throws request.not-found */
+  async listMembers(ctx: Context, organization: string, options: { limit: number; cursor?: string }): Promise<Page<MemberView>> {
+    const org = await this.getOfKind(ctx, organization, 'organization');
+    const rows = await this.db.query<{ id: string; name: string; name_key: string; role: MemberRole; created_at: Date }>(
+      ctx,
+      `select a.id, a.name, a.name_key, m.role, m.created_at from access_members m join access_accounts a on a.id = m.user_id
+       where m.organization_id = $1 and ($2::text is null or a.name_key > $2) order by a.name_key limit $3`,
+      [org.id, decodeCursor(options.cursor, 1)?.[0] ?? null, options.limit + 1],
+    );
+    const page = toPage(rows, options.limit, (row) => [row.name_key]);
+    return { ...page, items: page.items.map((row) => ({ user: { id: row.id, name: row.name }, role: row.role, createdAt: row.created_at })) };
+  }
+
+  /** Organizations to which a user belongs, with its role. */
+  async organizationsOf(ctx: Context, accountId: string): Promise<{ id: string; name: string; role: MemberRole }[]> {
+    return this.db.query<{ id: string; name: string; role: MemberRole }>(
+      ctx, 'select a.id, a.name, m.role from access_members m join access_accounts a on a.id = m.organization_id where m.user_id = $1 order by a.name_key', [accountId]);
+  }
+
+  /**
+   * First boot: makes the local administrator `admin` with this password, unless there is any administrator. Safe to call by several processes.
+   * Answers whether it made one. @throws access.password-rule
+   */
+  async ensureAdmin(ctx: Context, password: string): Promise<boolean> {
+    const some = await this.db.query(ctx, 'select 1 from access_accounts where admin limit 1');
+    if (some.length > 0) return false;
+    assertPasswordRule(password);
+    const passwordHash = await hashPassword(password);
+    return this.db.transaction(ctx, async (tx) => {
+      await this.db.query(tx, 'select pg_advisory_xact_lock($1)', [adminLock]);
+      const made = await this.db.query(tx, 'select 1 from access_accounts where admin limit 1');
+      if (made.length > 0) return false;
+      await this.create(tx, { source: 'local', externalId: null, kind: 'user', name: adminName, passwordHash, admin: true, displayName: 'Recovery administrator' }, 'user.create');
+      return true;
+    });
+  }
+
+  /** Sets a local user's password and ends its sessions. For administrators and the `reset-admin` command. @throws request.not-found, access.password-not-local, access.password-rule */
+  async resetPassword(ctx: Context, idOrName: string, password: string): Promise<void> {
+    const account = await this.get(ctx, idOrName);
+    await this.setPassword(ctx, account, password, '/password', null);
+  }
+
+  /** Changes the actor's own password and ends its other sessions. The administrator's password file is removed with the first change. @throws access.wrong-current-password, access.password-not-local, access.password-rule, access.too-many-failures */
+  async changePassword(ctx: Context, input: { current: string; next: string }): Promise<void> {
+    if (ctx.actor.kind !== 'user' || ctx.actor.id === null) throw accessProblem('not-a-user');
+    const account = await this.getById(ctx, ctx.actor.id);
+    if (account.source !== 'local') throw accessProblem('password-not-local');
+    const [row] = await this.db.query<{ password_hash: string | null }>(ctx, 'select password_hash from access_accounts where id = $1', [account.id]);
+    // Somebody with a stolen session must not be able to try passwords faster than at the sign-in.
+    const attempt = await this.limits.attempt(ctx, nameKey(account.name));
+    if (!(await verifyPassword(input.current, row?.password_hash ?? null))) {
+      await this.audit.recordRefusal(ctx, {
+        action: 'account.change-password', resource: { kind: 'account', id: account.id, name: account.name }, outcome: 'refused', detail: { code: 'access.wrong-current-password' },
+      });
+      throw accessProblem('wrong-current-password', { errors: [{ pointer: '/current', detail: 'not the current password' }] });
+    }
+    await attempt.succeeded();
+    await this.setPassword(ctx, account, input.next, '/next', ctx.actor.credentialId);
+  }
+
+  private async setPassword(ctx: Context, account: Account, password: string, pointer: string, keepSession: string | null): Promise<void> {
+    if (account.kind !== 'user' || account.source !== 'local') throw accessProblem('password-not-local');
+    assertPasswordRule(password, pointer);
+    const hash = await hashPassword(password);
+    await this.db.transaction(ctx, async (tx) => {
+      await this.db.query(tx, 'update access_accounts set password_hash = $2, version = version + 1 where id = $1 returning 1', [account.id, hash]);
+      await this.endSessions(tx, account.id, keepSession);
+      await this.audit.record(tx, { action: 'account.change-password', resource: { kind: 'account', id: account.id, name: account.name }, outcome: 'success' });
+      await this.access.publish(tx, [{ type: 'credentials', accountId: account.id }]);
+      if (nameKey(account.name) === adminName) await this.db.afterCommit(tx, () => this.removeAdminPasswordFile());
+    });
+  }
+
+  private async removeAdminPasswordFile(): Promise<void> {
+    const file = this.config.adminPasswordFile ?? join(this.config.home, 'admin-password');
+    // A secret mounted read-only can't be removed; it has no effect any more in any case.
+    await rm(file, { force: true }).catch((error: Error) => this.logger.info({ file, error: error.message }, 'the first password’s file could not be removed'));
+  }
+
+  /** Ends an account's sessions but one; their tokens are void at once here and within a second elsewhere. */
+  private async endSessions(tx: Context, accountId: string, keep: string | null): Promise<void> {
+    await this.db.query(tx, 'delete from access_sessions where account_id = $1 and ($2::uuid is null or id <> $2) returning 1', [accountId, keep]);
+    await this.access.publish(tx, [{ type: 'credentials', accountId }]);
+  }
+
+  private async assertOtherAdmin(tx: Context, id: string): Promise<void> {
+    await this.db.query(tx, 'select pg_advisory_xact_lock($1)', [adminLock]);
+    const others = await this.db.query(
+      tx, `select 1 from access_accounts where admin and active and source = 'local' and password_hash is not null and id <> $1 limit 1`, [id]);
+    if (others.length === 0) throw accessProblem('last-admin');
+  }
+
+  private async lock(tx: Context, id: string): Promise<Account> {
+    const account = await this.db.repo(tx, Account).findOne({ where: { id }, lock: { mode: 'pessimistic_write' } });
+    if (!account) throw requestProblem('not-found');
+    return account;
+  }
+
+  private async getById(ctx: Context, id: string): Promise<Account> {
+    const account = await this.db.repo(ctx, Account).findOneBy({ id });
+    if (!account) throw requestProblem('not-found');
+    return account;
+  }
+}
+
+/** Reference of an account for `can`. */
+export function accountRef(id: string): ResourceRef {
+  return { kind: 'account', id };
+}
+
+/** What the snapshot keeps of an account. */
+export function factsOf(account: Account): AccountFacts {
+  const { id, kind, name, namespace, admin, active, ownerId } = account;
+  return { id, kind, name, namespace, admin, active, ownerId };
+}
+
+function definedOnly<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as Partial<T>;
+}

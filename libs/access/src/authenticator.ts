@@ -1,0 +1,173 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Clock, constantTimeEqual, Db, Sealer, type Actor, type ActorLimits, type Context } from '@gantry/platform';
+import { Access } from './access';
+import { Credentials } from './credentials';
+import type { AccountFacts } from './decide';
+import { nameKey } from './names';
+import { tokenPrefixes } from './passwords';
+import type { Change } from './snapshot';
+
+/** A verified credential is trusted for this long at most, counted from when it was verified. */
+const rememberMillis = 60_000;
+const maxRemembered = 20_000;
+
+interface Remembered {
+  /** Null for service credentials. */
+  accountId: string | null;
+  credentialId: string | null;
+  limits: ActorLimits | null;
+  serviceName: string | null;
+  /** When it has to be verified again, or is over; milliseconds of the epoch. */
+  until: number;
+}
+
+/**
+ * Turns what a client shows into an actor. Verified credentials are remembered in memory for at most 60 s (keyed by an HMAC with a key of this
+ * process), and dropped as soon as this process learns of any change of them; using them does not extend it, so a directory that is down or a
+ * password that was changed there is noticed after a minute.
+ */
+@Injectable()
+export class Authenticator implements OnModuleDestroy {
+  private readonly key = randomBytes(32);
+  private readonly remembered = new Map<string, Remembered>();
+  private readonly verifying = new Map<string, Promise<Remembered | null>>();
+  /** Grows whenever something is dropped: what was being verified at that moment is not remembered. */
+  private epoch = 0;
+  private readonly unsubscribe: () => void;
+
+  constructor(
+    private readonly db: Db,
+    private readonly clock: Clock,
+    private readonly sealer: Sealer,
+    private readonly access: Access,
+    private readonly credentials: Credentials,
+  ) {
+    this.unsubscribe = access.onChange((change) => this.forget(change));
+  }
+
+  onModuleDestroy(): void {
+    this.unsubscribe();
+  }
+
+  /** The actor of a session, personal or robot token; null when it is unknown, over, or its account inactive. */
+  async bearer(ctx: Context, token: string): Promise<Actor | null> {
+    if (token.startsWith(tokenPrefixes.session)) return this.actor(await this.remember(`s${token}`, () => this.findSession(ctx, token)));
+    if (isAccountToken(token)) return this.actor(await this.remember(`t${token}`, () => this.findToken(ctx, token)));
+    return null;
+  }
+
+  /**
+   * The actor of a user name and password, where the password may be a personal or robot token (of the account with that name) or a service's
+   * credential; null when wrong. @throws access.too-many-failures, access.name-taken, access.directory-misconfigured, access.directory-unavailable
+   */
+  async basic(ctx: Context, username: string, password: string): Promise<Actor | null> {
+    if (password.startsWith(tokenPrefixes.service)) {
+      const found = await this.remember(`c${password}`, () => this.findServiceCredential(ctx, password));
+      return found?.serviceName != null && constantTimeEqual(found.serviceName, username) ? this.actor(found) : null;
+    }
+    if (isAccountToken(password)) {
+      const actor = await this.bearer(ctx, password);
+      return actor && constantTimeEqual(nameKey(actor.name), nameKey(username)) ? actor : null;
+    }
+    return this.actor(await this.remember(`p${username}\0${password}`, () => this.checkPassword(ctx, username, password)));
+  }
+
+  private async remember(secret: string, verify: () => Promise<Remembered | null>): Promise<Remembered | null> {
+    const key = createHmac('sha256', this.key).update(secret).digest('base64');
+    const now = this.clock.now().getTime();
+    const known = this.remembered.get(key);
+    if (known && known.until > now) return known;
+    if (known) this.remembered.delete(key);
+    // A burst of requests with one credential (a docker push) verifies it once.
+    const running = this.verifying.get(key);
+    if (running) return running;
+    const epoch = this.epoch;
+    const work = verify()
+      .then((found) => {
+        if (found && this.epoch === epoch) this.keep(key, found);
+        return found;
+      })
+      .finally(() => this.verifying.delete(key));
+    this.verifying.set(key, work);
+    return work;
+  }
+
+  private keep(key: string, found: Remembered): void {
+    if (this.remembered.size >= maxRemembered) {
+      const oldest = this.remembered.keys().next();
+      if (!oldest.done) this.remembered.delete(oldest.value);
+    }
+    this.remembered.set(key, found);
+  }
+
+  private forget(change: Change | null): void {
+    if (change !== null && (change.type === 'member' || change.type === 'placement' || change.type === 'collection')) return;
+    this.epoch += 1;
+    // Verifications that run now may have read what has just changed: those who come later ask anew.
+    this.verifying.clear();
+    if (change === null || change.type === 'directory') {
+      this.remembered.clear();
+      return;
+    }
+    const accountId = change.type === 'account' ? change.account.id : change.type === 'account-removed' ? change.id : change.accountId;
+    const credentialId = change.type === 'credentials' ? change.credentialId : undefined;
+    for (const [key, entry] of this.remembered) {
+      if ((accountId !== undefined && entry.accountId === accountId) || (credentialId !== undefined && entry.credentialId === credentialId)) this.remembered.delete(key);
+    }
+  }
+
+  private async findSession(ctx: Context, token: string): Promise<Remembered | null> {
+    const [row] = await this.db.query<{ id: string; account_id: string; expires_at: Date }>(
+      ctx, 'select id, account_id, expires_at from access_sessions where hash = $1 and expires_at > $2', [this.sealer.hash(token, 'session'), this.clock.now()]);
+    return row ? this.fresh({ accountId: row.account_id, credentialId: row.id, limits: null, serviceName: null }, row.expires_at) : null;
+  }
+
+  private async findToken(ctx: Context, token: string): Promise<Remembered | null> {
+    const [row] = await this.db.query<{ id: string; account_id: string; limits: ActorLimits | null; expires_at: Date }>(
+      ctx,
+      'update access_tokens set last_used_at = $2 where hash = $1 and expires_at > $2 returning id, account_id, limits, expires_at',
+      [this.sealer.hash(token, 'token'), this.clock.now()],
+    );
+    return row ? this.fresh({ accountId: row.account_id, credentialId: row.id, limits: row.limits, serviceName: null }, row.expires_at) : null;
+  }
+
+  private async findServiceCredential(ctx: Context, secret: string): Promise<Remembered | null> {
+    const [row] = await this.db.query<{ id: string; username: string; repository_ids: string[]; expires_at: Date }>(
+      ctx,
+      'select id, username, repository_ids, expires_at from access_service_credentials where secret_hash = $1 and revoked_at is null and expires_at > $2',
+      [this.sealer.hash(secret, 'service'), this.clock.now()],
+    );
+    if (!row) return null;
+    const limits: ActorLimits = { operations: ['repository:pull'], repositories: row.repository_ids };
+    return this.fresh({ accountId: null, credentialId: row.id, limits, serviceName: row.username }, row.expires_at);
+  }
+
+  private async checkPassword(ctx: Context, username: string, password: string): Promise<Remembered | null> {
+    const startedAt = this.clock.now();
+    const account = await this.credentials.check(ctx, username, password);
+    if (!account) return null;
+    return { accountId: account.id, credentialId: null, limits: null, serviceName: null, until: startedAt.getTime() + rememberMillis };
+  }
+
+  private fresh(found: Omit<Remembered, 'until'>, expiresAt: Date): Remembered {
+    return { ...found, until: Math.min(this.clock.now().getTime() + rememberMillis, expiresAt.getTime()) };
+  }
+
+  /** The actor as the snapshot has its account now: a rights change needs no new verification. */
+  private actor(found: Remembered | null): Actor | null {
+    if (!found) return null;
+    if (found.serviceName !== null) return { kind: 'service', id: found.credentialId, name: found.serviceName, admin: false, credentialId: found.credentialId, limits: found.limits };
+    const account = found.accountId === null ? undefined : this.access.findAccount(found.accountId);
+    return account?.active ? actorOf(account, found.credentialId, found.limits) : null;
+  }
+}
+
+function isAccountToken(text: string): boolean {
+  return text.startsWith(tokenPrefixes.personal) || text.startsWith(tokenPrefixes.robot);
+}
+
+/** The actor for an account that has proven itself by a credential. */
+export function actorOf(account: Pick<AccountFacts, 'id' | 'kind' | 'name' | 'admin'>, credentialId: string | null, limits: ActorLimits | null): Actor {
+  return { kind: account.kind === 'robot' ? 'robot' : 'user', id: account.id, name: account.name, admin: account.admin && account.kind === 'user', credentialId, limits };
+}

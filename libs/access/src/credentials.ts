@@ -1,0 +1,81 @@
+import { Injectable } from '@nestjs/common';
+import { Audit } from '@gantry/audit';
+import { Db, Problem, type Context } from '@gantry/platform';
+import { Accounts } from './accounts';
+import { Directory } from './directory-settings';
+import { Account } from './entities';
+import { nameKey } from './names';
+import { verifyPassword } from './passwords';
+import { accessProblem } from './problems';
+import { SignInLimits } from './sign-in-limits';
+
+/**
+ * Finds the account that a user name and password belong to. A name that a local user has is checked here alone; any other is asked of the
+ * directory, where one is set. Failures are counted, limited and audited.
+ */
+@Injectable()
+export class Credentials {
+  constructor(
+    private readonly db: Db,
+    private readonly accounts: Accounts,
+    private readonly directory: Directory,
+    private readonly limits: SignInLimits,
+    private readonly audit: Audit,
+  ) {}
+
+  /**
+   * The account, or null for wrong credentials (unknown, wrong password, inactive: all alike and equally slow). Creates a directory user's account
+   * on its first sign-in. @throws access.too-many-failures, access.name-taken, access.directory-misconfigured, access.directory-unavailable
+   */
+  async check(ctx: Context, username: string, password: string): Promise<Account | null> {
+    const attempt = await this.limits.attempt(ctx, nameKey(username.slice(0, 256)));
+    let account: Account | null;
+    try {
+      account = await this.find(ctx, username, password);
+    } catch (error) {
+      // Nothing was said about the password, so the attempt does not count against the person.
+      await attempt.notChecked();
+      await this.refused(ctx, username, 'failed', error instanceof Problem ? error.code : 'request.internal');
+      throw error;
+    }
+    if (account) await attempt.succeeded();
+    else await this.refused(ctx, username, 'refused', 'access.wrong-credentials');
+    return account;
+  }
+
+  private async find(ctx: Context, username: string, password: string): Promise<Account | null> {
+    if (username.length === 0 || username.length > 256 || password.length === 0 || password.length > 1024 || /[\p{Cc}]/u.test(username)) {
+      await verifyPassword('', null);
+      return null;
+    }
+    const account = await this.accounts.find(ctx, username);
+    if (account?.kind === 'user' && account.source === 'local') {
+      const [row] = await this.db.query<{ password_hash: string | null }>(ctx, 'select password_hash from access_accounts where id = $1', [account.id]);
+      const right = await verifyPassword(password, row?.password_hash ?? null);
+      return right && account.active ? account : null;
+    }
+    const answer = await this.directory.authenticate(ctx, username, password);
+    if (answer === null) {
+      await verifyPassword(password, null);
+      return null;
+    }
+    if (!answer.ok) return null;
+    const { entry } = answer;
+    const known = await this.accounts.findExternal(ctx, 'ldap', entry.externalId);
+    if (known) return known.active ? known : null;
+    return this.accounts.createFromDirectory(ctx, entry);
+  }
+
+  private async refused(ctx: Context, username: string, outcome: 'refused' | 'failed', code: string): Promise<void> {
+    // What doesn't look like a name may be a password typed into the wrong field.
+    const name = /^[\w.@+-]{1,100}$/.test(username) ? username : undefined;
+    await this.audit.recordRefusal(ctx, {
+      action: 'session.create', outcome, resource: { kind: 'account', id: null, ...(name === undefined ? {} : { name }) }, detail: { code },
+    });
+  }
+}
+
+/** 401 for every kind of wrong credentials. */
+export function wrongCredentials(): Problem {
+  return accessProblem('wrong-credentials');
+}

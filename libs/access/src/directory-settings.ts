@@ -1,0 +1,165 @@
+import { Injectable } from '@nestjs/common';
+import { Audit } from '@gantry/audit';
+import { Clock, Db, Problem, requestProblem, Sealer, type Context } from '@gantry/platform';
+import { Access } from './access';
+import { DirectoryClient, type DirectorySettings } from './directory';
+import { checkSettings } from './directory/settings';
+import { accessProblem } from './problems';
+
+const sealPurpose = 'access.directory.bind-password';
+
+/** The directory's settings as they are shown: without the reader's password. `version` 0: never set. */
+export interface DirectoryView extends Omit<DirectorySettings, 'bindPassword'> {
+  enabled: boolean;
+  version: number;
+}
+
+/** New settings. Without `bindPassword` the stored one is kept, if it would go to the same place as before. */
+export interface DirectoryChange extends Omit<DirectoryView, 'version'> {
+  bindPassword?: string;
+}
+
+/** Outcome of `Directory.test`. `code` is a problem code or the reason of a refused sign-in; `entries` counts who could sign in. */
+export interface DirectoryReport {
+  ok: boolean;
+  code: string | null;
+  detail: string | null;
+  entries: number | null;
+  entry: { dn: string; username: string; displayName: string | null; mail: string | null } | null;
+}
+
+interface Row {
+  enabled: boolean;
+  url: string;
+  start_tls: boolean;
+  ca_pem: string | null;
+  bind_dn: string;
+  bind_password_sealed: string;
+  search_base: string;
+  username_attribute: string;
+  filter: string | null;
+  timeout_seconds: number;
+  version: number;
+}
+
+/** The LDAP directory in which people sign in who have no local account. One now; the row's id leaves room for more. */
+@Injectable()
+export class Directory {
+  constructor(
+    private readonly db: Db,
+    private readonly clock: Clock,
+    private readonly sealer: Sealer,
+    private readonly access: Access,
+    private readonly audit: Audit,
+    private readonly client: DirectoryClient,
+  ) {}
+
+  /** The settings; where none are set, the defaults with `enabled` false. */
+  async settings(ctx: Context): Promise<DirectoryView> {
+    const row = await this.find(ctx);
+    if (!row) {
+      return { enabled: false, url: '', startTls: false, caPem: null, bindDn: '', searchBase: '', usernameAttribute: 'uid', filter: null, timeoutSeconds: 5, version: 0 };
+    }
+    const { bindPassword: _secret, ...shown } = this.open(row);
+    return { ...shown, enabled: row.enabled, version: row.version };
+  }
+
+  /** Replaces the settings; all remembered passwords are forgotten. @throws request.precondition-failed, request.invalid, access.directory-password-needed */
+  async update(ctx: Context, version: number, change: DirectoryChange): Promise<DirectoryView> {
+    return this.db.transaction(ctx, async (tx) => {
+      await this.db.query(tx, 'lock table access_directory in share row exclusive mode');
+      const row = await this.find(tx);
+      if ((row?.version ?? 0) !== version) throw requestProblem('precondition-failed');
+      const password = change.bindPassword ?? (row && samePlace(row, change) ? this.open(row).bindPassword : undefined);
+      if (password === undefined) throw accessProblem('directory-password-needed', { errors: [{ pointer: '/bindPassword', detail: 'required' }] });
+      if (change.enabled) assertUsable({ ...change, bindPassword: password });
+      await this.db.query(
+        tx,
+        `insert into access_directory (id, enabled, url, start_tls, ca_pem, bind_dn, bind_password_sealed, search_base, username_attribute, filter, timeout_seconds, updated_at, version)
+         values (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         on conflict (id) do update set enabled = excluded.enabled, url = excluded.url, start_tls = excluded.start_tls, ca_pem = excluded.ca_pem, bind_dn = excluded.bind_dn,
+           bind_password_sealed = excluded.bind_password_sealed, search_base = excluded.search_base, username_attribute = excluded.username_attribute, filter = excluded.filter,
+           timeout_seconds = excluded.timeout_seconds, updated_at = excluded.updated_at, version = excluded.version`,
+        [
+          change.enabled, change.url, change.startTls, change.caPem, change.bindDn, this.sealer.seal(password, sealPurpose), change.searchBase, change.usernameAttribute, change.filter,
+          change.timeoutSeconds, this.clock.now(), version + 1,
+        ],
+      );
+      const { bindPassword, caPem, ...shown } = change;
+      await this.audit.record(tx, {
+        action: 'directory.update',
+        resource: { kind: 'directory', id: null },
+        outcome: 'success',
+        detail: { ...shown, ca: caPem !== null, readerChanged: bindPassword !== undefined },
+      });
+      await this.access.publish(tx, [{ type: 'directory' }]);
+      return this.settings(tx);
+    });
+  }
+
+  /**
+   * Tries the stored settings (also while not enabled): connection, encryption, reader account and search; with a user name and password also that
+   * sign-in. Says what is wrong instead of throwing it, and creates no account. @throws request.not-found while nothing is set
+   */
+  async test(ctx: Context, input: { username?: string; password?: string }): Promise<DirectoryReport> {
+    const row = await this.find(ctx);
+    if (!row) throw requestProblem('not-found', { detail: 'No directory is set; PUT its settings first.' });
+    const report = await this.report(this.open(row), input);
+    await this.audit.record(ctx, {
+      action: 'directory.test',
+      resource: { kind: 'directory', id: null },
+      outcome: report.ok ? 'success' : 'failed',
+      detail: { code: report.code, ...(input.username === undefined ? {} : { username: input.username }) },
+    });
+    return report;
+  }
+
+  private async report(settings: DirectorySettings, input: { username?: string; password?: string }): Promise<DirectoryReport> {
+    const tested = await this.client.test(settings);
+    if (!tested.ok) return { ok: false, code: tested.code, detail: tested.detail, entries: null, entry: null };
+    const { entries } = tested;
+    if (input.username === undefined || input.password === undefined) return { ok: true, code: null, detail: null, entries, entry: null };
+    try {
+      const answer = await this.client.authenticate(settings, input.username, input.password);
+      if (!answer.ok) return { ok: false, code: answer.reason, detail: 'The directory refused this user name and password.', entries, entry: null };
+      const { dn, username, displayName, mail } = answer.entry;
+      return { ok: true, code: null, detail: null, entries, entry: { dn, username, displayName, mail } };
+    } catch (error) {
+      if (error instanceof Problem) return { ok: false, code: error.code, detail: error.detail, entries, entry: null };
+      throw error;
+    }
+  }
+
+  /** Asks the directory; null when none is enabled. @throws access.directory-misconfigured, access.directory-unavailable */
+  async authenticate(ctx: Context, username: string, password: string): Promise<Awaited<ReturnType<DirectoryClient['authenticate']>> | null> {
+    const row = await this.find(ctx);
+    return row?.enabled ? this.client.authenticate(this.open(row), username, password) : null;
+  }
+
+  private async find(ctx: Context): Promise<Row | null> {
+    const [row] = await this.db.query<Row>(ctx, 'select * from access_directory where id = 1');
+    return row ?? null;
+  }
+
+  private open(row: Row): DirectorySettings {
+    return {
+      url: row.url, startTls: row.start_tls, caPem: row.ca_pem, bindDn: row.bind_dn, bindPassword: this.sealer.open(row.bind_password_sealed, sealPurpose).toString(),
+      searchBase: row.search_base, usernameAttribute: row.username_attribute, filter: row.filter, timeoutSeconds: row.timeout_seconds,
+    };
+  }
+}
+
+/** Whether the stored reader's password would go to the same server, protected in the same way, for the same reader. */
+function samePlace(row: Row, change: DirectoryChange): boolean {
+  return row.url === change.url && row.start_tls === change.startTls && row.ca_pem === change.caPem && row.bind_dn === change.bindDn;
+}
+
+/** Settings that can't work are the sender's mistake here, not the directory's. @throws request.invalid */
+function assertUsable(settings: DirectorySettings): void {
+  try {
+    checkSettings(settings);
+  } catch (error) {
+    if (error instanceof Problem) throw requestProblem('invalid', { detail: error.detail, cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,65 @@
+import { defineProblems } from '@gantry/platform';
+
+/** Problems of accounts, signing in and the directory. */
+export const accessProblem = defineProblems('access', {
+  'wrong-credentials': {
+    kind: 'unauthenticated',
+    title: 'Wrong user name or password',
+    description: 'Check both; a deactivated account can’t sign in either.',
+  },
+  'wrong-current-password': { kind: 'forbidden', title: 'The current password is not right', description: 'Send the password with which you sign in now.' },
+  'too-many-failures': {
+    kind: 'rate-limited',
+    title: 'Too many failed sign-ins',
+    description: 'Wait as long as `Retry-After` says, then try again.',
+  },
+  'name-taken': {
+    kind: 'conflict',
+    title: 'The name belongs to another account',
+    description: 'Names are unique over users, robots and organizations of every source, without regard to case. Choose another name.',
+  },
+  'name-reserved': { kind: 'invalid', title: 'The name is reserved', description: 'Choose another name.' },
+  'name-invalid': {
+    kind: 'invalid',
+    title: 'This can’t be a name',
+    description: 'Use 1 to 63 letters, digits and single `.`, `_` or `-` between them.',
+  },
+  'password-rule': { kind: 'invalid', title: 'The password breaks the rule', description: 'Use 12 to 1024 characters.' },
+  'password-not-local': {
+    kind: 'conflict',
+    title: 'The password is not kept here',
+    description: 'This account signs in with another source; change the password there.',
+  },
+  'not-a-user': { kind: 'invalid', title: 'This account is not a user', description: 'Only users can be members, sign in, and hold personal tokens.' },
+  'last-admin': {
+    kind: 'conflict',
+    title: 'This is the last administrator who can sign in',
+    description: 'Make another local user an administrator first.',
+  },
+  'limits-exceeded': {
+    kind: 'forbidden',
+    title: 'The new token would allow more than the one you use',
+    description: 'Name operations and repositories that your own token allows, or sign in with your password.',
+  },
+  'token-limits': {
+    kind: 'invalid',
+    title: 'A robot needs limits',
+    description: 'Name the operations that the robot may do in `limits.operations`.',
+  },
+  'token-expiry': { kind: 'invalid', title: 'The token’s end is out of range', description: 'Choose a time in the future, at most two years away.' },
+  'directory-misconfigured': {
+    kind: 'unavailable',
+    title: 'The directory refuses our settings',
+    description: 'An administrator has to correct the directory settings (reader account, search base, certificate or filter).',
+  },
+  'directory-unavailable': {
+    kind: 'unavailable',
+    title: 'The directory does not answer',
+    description: 'Try again later; local accounts can still sign in.',
+  },
+  'directory-password-needed': {
+    kind: 'invalid',
+    title: 'Send the reader’s password again',
+    description: 'The address, the way of connecting or the reader has changed; the stored password is not sent to another place.',
+  },
+});

@@ -1,0 +1,69 @@
+import { Audit, AuditKey } from '@gantry/audit';
+import { SystemClock, uuidv7, type Actor, type Clock, type Config, type Context, type Db, makeContext } from '@gantry/platform';
+import { testConfig, testContext, testLogger, testSealer } from '@gantry/platform/testing';
+import { generateKeyPairSync } from 'node:crypto';
+import { Access } from '../src/access';
+import { Accounts } from '../src/accounts';
+import { actorOf, Authenticator } from '../src/authenticator';
+import { Credentials } from '../src/credentials';
+import { DirectoryClient } from '../src/directory';
+import { Directory } from '../src/directory-settings';
+import type { Account } from '../src/entities';
+import { Sessions } from '../src/sessions';
+import { SignInLimits } from '../src/sign-in-limits';
+import { Tokens } from '../src/tokens';
+
+/** The services of audit and access on one database, as one process has them. */
+export interface AccessStack {
+  audit: Audit;
+  access: Access;
+  accounts: Accounts;
+  sessions: Sessions;
+  tokens: Tokens;
+  authenticator: Authenticator;
+  directory: Directory;
+  /** Stops following changes; call it before the database closes. */
+  close(): Promise<void>;
+}
+
+/** Makes and starts the stack. The database needs `auditEntities` and `accessEntities`. */
+export async function makeAccess(db: Db, options: { clock?: Clock; config?: Config; auditKeyPem?: string | null } = {}): Promise<AccessStack> {
+  const clock = options.clock ?? new SystemClock();
+  const config = options.config ?? testConfig();
+  const sealer = testSealer();
+  const audit = new Audit(db, clock, AuditKey.fromPem(options.auditKeyPem === undefined ? testAuditKey() : options.auditKeyPem));
+  const access = new Access(db, testLogger());
+  const limits = new SignInLimits(db, clock);
+  const accounts = new Accounts(db, clock, access, audit, limits, config, testLogger());
+  const directory = new Directory(db, clock, sealer, access, audit, new DirectoryClient());
+  const credentials = new Credentials(db, accounts, directory, limits, audit);
+  const sessions = new Sessions(db, clock, sealer, access, audit, credentials, limits, config);
+  const tokens = new Tokens(db, clock, sealer, access, accounts, audit);
+  const authenticator = new Authenticator(db, clock, sealer, access, credentials);
+  await access.start();
+  return {
+    audit, access, accounts, sessions, tokens, authenticator, directory,
+    close: async () => {
+      authenticator.onModuleDestroy();
+      await access.onModuleDestroy();
+      await audit.onModuleDestroy();
+    },
+  };
+}
+
+/** PEM of a new Ed25519 private key. */
+export function testAuditKey(): string {
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+/** Makes a local user with a password (`<name>-password-1`) and gives a context in which it acts. */
+export async function makeUser(stack: AccessStack, name: string, options: { admin?: boolean } = {}): Promise<{ account: Account; ctx: Context; password: string }> {
+  const password = `${name}-password-1`;
+  const account = await stack.accounts.createUser(testContext(), { name, password, ...options });
+  return { account, ctx: contextOf(account), password };
+}
+
+/** A context in which the account acts, as if it had a session. */
+export function contextOf(account: Account, narrowing: Partial<Actor> = {}): Context {
+  return makeContext({ ...actorOf(account, uuidv7(), null), ...narrowing }, { address: '127.0.0.1' });
+}
