@@ -28,7 +28,8 @@ const identities: Record<string, (item: Record<string, unknown>) => string> = {
 const skipped = /\.(ConfigID|SecretID)$/;
 
 const secretName = /pass(word|wd|phrase)?|secret|token|credential|auth|api_?-?key|private|(^|[_.-])(key|pwd|pw|pat|dsn|sas)($|[_.-])/i;
-const secretText = /:\/\/[^\s/@]+@|(pass(word|wd|phrase)?|secret|token|credentials?|api_?-?key)["']?\s*[=:]\s*\S|-----BEGIN [A-Z ]*PRIVATE KEY/i;
+const secretText =
+  /:\/\/[^\s/@]+@|(pass(word|wd|phrase)?|secret|token|credentials?|api_?-?key)["']?\s*[=:]\s*\S|-----BEGIN [A-Z ]*PRIVATE KEY/i;
 
 /**
  * The changes that turn the engine's `current` spec into `desired`, in the order of their paths; empty if there is nothing to do.
@@ -95,9 +96,9 @@ function isZero(value: unknown): boolean {
   return value === undefined || value === null || value === '' || value === 0 || value === false;
 }
 
-/** In maps of texts an empty text is a value. */
+/** In maps of texts, and in the environment, an empty text is a value. */
 function isFreeMap(path: string): boolean {
-  return /(^|\.)(Labels|Sysctls|Options|DriverOpts)\./.test(path);
+  return /(^|\.)((Labels|Sysctls|Options|DriverOpts)\.|Env\[)/.test(path);
 }
 
 function same(path: string, a: unknown, b: unknown): boolean {
@@ -110,7 +111,10 @@ function isSecret(path: string, value: unknown): boolean {
   if (name !== undefined && secretName.test(name)) return true;
   const texts = Array.isArray(value) ? value.map(String) : typeof value === 'string' ? [value] : [];
   // A flag and its value may be two words: --password hunter2.
-  return texts.some((text, index) => secretText.test(text) || (index > 0 && /^-/.test(texts[index - 1] ?? '') && secretName.test(texts[index - 1] ?? '')));
+  return texts.some(
+    (text, index) =>
+      secretText.test(text) || (index > 0 && (texts[index - 1] ?? '').startsWith('-') && secretName.test(texts[index - 1] ?? '')),
+  );
 }
 
 function shown(value: unknown, hidden: boolean): unknown {

@@ -28,7 +28,10 @@ export function hostAffecting(file: ComposeFile): HostAffecting[] {
     const add = (option: HostOption, detail: string, pointer: string) => found.push({ service: name, option, detail, pointer });
     for (const mount of service.mounts) {
       if (mount.type === 'bind') add('bind-mount', mount.source ?? '', mount.pointer);
-      const volume = mount.type === 'volume' && mount.source !== undefined && Object.hasOwn(file.volumes, mount.source) ? file.volumes[mount.source] : undefined;
+      const volume =
+        mount.type === 'volume' && mount.source !== undefined && Object.hasOwn(file.volumes, mount.source)
+          ? file.volumes[mount.source]
+          : undefined;
       if (volume === undefined || mount.source === undefined) continue;
       const driver = volume.driver ?? 'local';
       const at = pointerTo('/volumes', mount.source);
@@ -41,7 +44,8 @@ export function hostAffecting(file: ComposeFile): HostAffecting[] {
       const declared = Object.hasOwn(file.networks, network) ? file.networks[network] : undefined;
       const target = declared?.name ?? (declared?.external === true ? network : undefined);
       if (target !== undefined && nodeNetworks.includes(target)) add('host-network', target, pointerTo('/networks', network));
-      if (declared?.driver !== undefined && declared.driver !== 'overlay') add('network-driver', declared.driver, `${pointerTo('/networks', network)}/driver`);
+      if (declared?.driver !== undefined && declared.driver !== 'overlay')
+        add('network-driver', declared.driver, `${pointerTo('/networks', network)}/driver`);
       if (declared?.ipamDriver !== undefined && declared.ipamDriver !== 'default') {
         add('network-driver', declared.ipamDriver, `${pointerTo('/networks', network)}/ipam/driver`);
       }
@@ -49,8 +53,11 @@ export function hostAffecting(file: ComposeFile): HostAffecting[] {
     // Options without a driver go to whatever driver the engine has as its default.
     if (service.logging !== undefined && !(service.logging.driver === undefined && Object.keys(service.logging.options).length === 0)) {
       const driver = service.logging.driver;
-      const harmless = Object.keys(service.logging.options).every((key) => /^(max-size|max-file|compress|labels|labels-regex|env|env-regex|tag|mode|max-buffer-size)$/.test(key));
-      if (driver === undefined ? !harmless : !containedLogDrivers.includes(driver)) add('logging-driver', driver ?? 'default with options', `${base}/logging`);
+      const harmless = Object.keys(service.logging.options).every((key) =>
+        /^(max-size|max-file|compress|labels|labels-regex|env|env-regex|tag|mode|max-buffer-size)$/.test(key),
+      );
+      if (driver === undefined ? !harmless : !containedLogDrivers.includes(driver))
+        add('logging-driver', driver ?? 'default with options', `${base}/logging`);
     }
   }
   return found;
@@ -65,7 +72,7 @@ function isContained(options: Record<string, string>): boolean {
     keys.every((key) => ['type', 'device', 'o'].includes(key)) &&
     type === 'tmpfs' &&
     device === 'tmpfs' &&
-    /^((size|mode|uid|gid|nr_inodes)=\w+%?|nosuid|nodev|noexec|noatime)?(,((size|mode|uid|gid|nr_inodes)=\w+%?|nosuid|nodev|noexec|noatime))*$/.test(o)
+    o.split(',').every((one) => /^((size|mode|uid|gid|nr_inodes)=\w+%?|nosuid|nodev|noexec|noatime|)$/.test(one))
   );
 }
 
@@ -85,6 +92,11 @@ export function externalObjects(file: ComposeFile): ExternalObject[] {
   return (Object.keys(sections) as (keyof typeof sections)[]).flatMap((section) =>
     Object.entries(file[section])
       .filter(([, object]) => object.external || object.name !== undefined)
-      .map(([key, object]) => ({ kind: sections[section], name: object.name ?? key, external: object.external, pointer: pointerTo(`/${section}`, key) })),
+      .map(([key, object]) => ({
+        kind: sections[section],
+        name: object.name ?? key,
+        external: object.external,
+        pointer: pointerTo(`/${section}`, key),
+      })),
   );
 }

@@ -92,11 +92,13 @@ export class Fields {
     const pairs = [];
     const given =
       at.kind === 'array'
-        ? at.items.map((item) => ({ item, equals: item.text.indexOf('=') })).map(({ item, equals }) => ({
-            item,
-            name: equals === -1 ? item.text : item.text.slice(0, equals),
-            value: equals === -1 ? null : item.text.slice(equals + 1),
-          }))
+        ? at.items
+            .map((item) => ({ item, equals: item.text.indexOf('=') }))
+            .map(({ item, equals }) => ({
+              item,
+              name: equals === -1 ? item.text : item.text.slice(0, equals),
+              value: equals === -1 ? null : item.text.slice(equals + 1),
+            }))
         : [...at.entries].map(([name, item]) => ({ item, name, value: item.kind === 'null' ? null : item.text }));
     for (const { item, name, value } of given) {
       if (name === '' || name.includes('=')) this.fault(item, `${key} has an entry without a name, or with "=" in it; write NAME=value`);
@@ -131,7 +133,11 @@ export class Fields {
       const bits = decimal ? Number(text) : octal === null ? Number.NaN : Number.parseInt(octal[1] ?? '', 8);
       if (!(bits <= 0o7777)) throw new ValueError('must be permission bits in octal, such as 0440');
       if (decimal && /^[0-7]{3,4}$/.test(text)) {
-        this.notices.warn(at, 'attention', `${key} has no leading zero and is read as a decimal number (0${bits.toString(8)} in octal); write 0${text} if that was meant`);
+        this.notices.warn(
+          at,
+          'attention',
+          `${key} has no leading zero and is read as a decimal number (0${bits.toString(8)} in octal); write 0${text} if that was meant`,
+        );
       }
       return bits;
     });
@@ -146,7 +152,9 @@ export function matching(text: string, form: RegExp, want: string): string {
 export function wholeNumber(text: string, min: number, max: number): number {
   const number = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isSafeInteger(number) || number < min || number > max) {
-    throw new ValueError(max === Number.MAX_SAFE_INTEGER ? `must be a whole number of at least ${min}` : `must be a whole number from ${min} to ${max}`);
+    throw new ValueError(
+      max === Number.MAX_SAFE_INTEGER ? `must be a whole number of at least ${min}` : `must be a whole number from ${min} to ${max}`,
+    );
   }
   return number;
 }

@@ -67,7 +67,9 @@ function braced(expression: string, variables: Record<string, string>, depth: nu
   if (operator === '+') return present ? replace(operand, variables, depth + 1) : '';
   if (operator === '?') {
     if (present) return found;
-    throw new InterpolationError(`variable ${name} is ${found === undefined ? 'not defined' : 'empty'}${operand === '' ? '' : `: ${operand}`}`);
+    throw new InterpolationError(
+      `variable ${name} is ${found === undefined ? 'not defined' : 'empty'}${operand === '' ? '' : `: ${operand}`}`,
+    );
   }
   throw new InterpolationError(`the expression after variable ${name} is not known; use one of :- - :? ? :+ +`);
 }
@@ -80,7 +82,9 @@ function match(text: string, at: number): string {
 function required(name: string, variables: Record<string, string>): string {
   const found = Object.hasOwn(variables, name) ? variables[name] : undefined;
   if (found === undefined) {
-    throw new InterpolationError(`variable ${name} is not defined; define it, give a default as in \${${name}:-…}, or write "$$" for a dollar sign`);
+    throw new InterpolationError(
+      `variable ${name} is not defined; define it, give a default as in \${${name}:-…}, or write "$$" for a dollar sign`,
+    );
   }
   return found;
 }

@@ -24,7 +24,15 @@ describe('the table of Compose keys', () => {
   const published = {
     '': 'version name include models services networks volumes configs secrets',
     'services.*':
-      'annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent cgroupns_mode command configs container_name cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset credential_spec depends_on deploy develop device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file environment expose extends external_links extra_hosts gpus group_add healthcheck hostname image init ipc isolation label_file labels links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit models network_mode networks oom_kill_disable oom_score_adj pid pids_limit platform ports post_start pre_stop privileged profiles provider pull_policy pull_refresh_after read_only restart runtime scale secrets security_opt shm_size stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits use_api_socket user userns_mode uts volumes volumes_from working_dir',
+      'annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent cgroupns_mode command configs container_name ' +
+      'cpu_count cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset credential_spec ' +
+      'depends_on deploy develop device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file environment ' +
+      'expose extends external_links extra_hosts gpus group_add healthcheck hostname image init ipc isolation label_file labels ' +
+      'links logging mac_address mem_limit mem_reservation mem_swappiness memswap_limit models network_mode networks ' +
+      'oom_kill_disable oom_score_adj pid pids_limit platform ports post_start pre_stop privileged profiles provider ' +
+      'pull_policy pull_refresh_after read_only restart runtime scale secrets security_opt shm_size stdin_open ' +
+      'stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits use_api_socket user userns_mode uts volumes ' +
+      'volumes_from working_dir',
     'services.*.deploy': 'endpoint_mode labels mode placement replicas resources restart_policy rollback_config update_config',
     'services.*.deploy.placement': 'constraints max_replicas_per_node preferences',
     'services.*.deploy.resources.limits': 'cpus memory pids',
@@ -52,7 +60,12 @@ describe('the table of Compose keys', () => {
   };
 
   it.each(Object.entries(published))('classifies every key of "%s"', (path, keys) => {
-    for (const key of keys.split(' ')) expect([key, childPath(path, key), findRule(childPath(path, key) ?? '') !== null]).toEqual([key, path === '' ? key : `${path}.${key}`, true]);
+    for (const key of keys.split(' '))
+      expect([key, childPath(path, key), findRule(childPath(path, key) ?? '') !== null]).toEqual([
+        key,
+        path === '' ? key : `${path}.${key}`,
+        true,
+      ]);
   });
 
   it('lets a refused or ignored key speak for what is below it, and knows nothing else', () => {

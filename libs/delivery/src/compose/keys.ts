@@ -102,7 +102,9 @@ const secrets: Record<string, KeyRule> = {
   'secrets.*.external.name': ok('string'),
   'secrets.*.file': no(`${fileRemedy}; remove the key and put the value into Gantry as a secret of that name`),
   'secrets.*.content': no('a secret must not stand in the file; remove the key and put the value into Gantry as a secret of that name'),
-  'secrets.*.driver': no('Gantry does not use secret drivers; put the value into Gantry, or create the secret on the cluster and use external: true'),
+  'secrets.*.driver': no(
+    'Gantry does not use secret drivers; put the value into Gantry, or create the secret on the cluster and use external: true',
+  ),
   'secrets.*.driver_opts': no('Gantry does not use secret drivers; put the value into Gantry'),
   ...pairs('secrets.*.labels'),
   'secrets.*.name': ok('string'),
@@ -300,7 +302,9 @@ const service: Record<string, KeyRule> = {
   'services.*.mem_swappiness': no(`${nodeOnly} before API 1.52`),
   'services.*.memswap_limit': no(limitsRemedy),
   'services.*.models': no('Swarm does not run models; run the model server as a service'),
-  'services.*.network_mode': no('Swarm services join networks by name; use networks (an external network named host for the network of the node)'),
+  'services.*.network_mode': no(
+    'Swarm services join networks by name; use networks (an external network named host for the network of the node)',
+  ),
   'services.*.oom_kill_disable': no(nodeOnly),
   'services.*.oom_score_adj': no(`${nodeOnly} before API 1.46`),
   'services.*.pid': no(`${nodeOnly}; tasks have a process namespace of their own`),
@@ -331,7 +335,7 @@ export const composeKeys: ReadonlyMap<string, KeyRule> = new Map(
 const closed = new Set<string>();
 for (const path of composeKeys.keys()) {
   const dot = path.lastIndexOf('.');
-  if (dot > 0 && !path.endsWith('.*')) closed.add(path.slice(0, dot));
+  if (dot > 0 && !/\.\*(\[\])?$/.test(path)) closed.add(path.slice(0, dot));
 }
 
 /** The rule of the place `path`, found at the nearest row that speaks for it; null if the key is unknown. */

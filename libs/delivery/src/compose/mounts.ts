@@ -36,7 +36,9 @@ function absolute(text: string): string {
 function sourceOf(text: string): { type: 'volume' | 'bind'; source: string } {
   if (text.startsWith('/')) return { type: 'bind', source: absoluteSource(text) };
   if (/^[.~]/.test(text) || /[/\\]/.test(text)) {
-    throw new ValueError('names a path relative to the file, but the nodes do not have the file; use a volume, a config or an absolute path');
+    throw new ValueError(
+      'names a path relative to the file, but the nodes do not have the file; use a volume, a config or an absolute path',
+    );
   }
   return { type: 'volume', source: matching(text, /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, 'the name of a volume or an absolute path') };
 }
@@ -59,8 +61,10 @@ function short(service: Fields, at: Tree): ComposeMount | undefined {
       if (option === 'ro') mount.readOnly = true;
       else if (option === 'nocopy' && mount.type === 'volume') mount.noCopy = true;
       else if (propagation !== undefined && mount.type === 'bind') mount.propagation = propagation;
-      else if (option === 'z' || option === 'Z') throw new ValueError('asks to relabel the path (z), which Swarm can not do; label it on the nodes');
-      else if (['cached', 'consistent', 'delegated'].includes(option)) service.notices.warn(at, 'ignored', `${option} is ignored: it has no meaning on Linux nodes`);
+      else if (option === 'z' || option === 'Z')
+        throw new ValueError('asks to relabel the path (z), which Swarm can not do; label it on the nodes');
+      else if (['cached', 'consistent', 'delegated'].includes(option))
+        service.notices.warn(at, 'ignored', `${option} is ignored: it has no meaning on Linux nodes`);
       else if (option !== 'rw') throw new ValueError('has an unknown option; use rw, ro, nocopy (volumes) or a propagation (paths)');
     }
     return mount;
@@ -76,11 +80,13 @@ function long(volume: Fields): ComposeMount | undefined {
   if (type === undefined || target === undefined) return undefined;
   for (const other of ['volume', 'bind', 'tmpfs']) {
     const at = volume.find(other);
-    if (at !== undefined && other !== type) volume.fault(at, `${other} does not go with type ${type}; remove it or change the type`, 'conflict');
+    if (at !== undefined && other !== type)
+      volume.fault(at, `${other} does not go with type ${type}; remove it or change the type`, 'conflict');
   }
   const sourceAt = volume.find('source');
   if (type === 'tmpfs' && sourceAt !== undefined) volume.fault(sourceAt, 'source does not go with type tmpfs; remove it', 'conflict');
-  if (type === 'bind' && sourceAt === undefined) volume.fault(volume.tree, 'volumes has a bind mount without source; name the path on the node', 'missing');
+  if (type === 'bind' && sourceAt === undefined)
+    volume.fault(volume.tree, 'volumes has a bind mount without source; name the path on the node', 'missing');
   const source =
     type === 'bind'
       ? volume.convert('source', absoluteSource)
@@ -122,13 +128,16 @@ export function readMountedFiles(service: Fields, key: 'configs' | 'secrets'): C
     const object = item.kind === 'object';
     const source = object ? fields.text('source') : item.text;
     if (source === undefined || source === '') {
-      if (fields.find('source') === undefined) service.fault(item, `${key} has an entry without source; name an entry of the top-level ${key}`, 'missing');
+      if (fields.find('source') === undefined)
+        service.fault(item, `${key} has an entry without source; name an entry of the top-level ${key}`, 'missing');
       continue;
     }
     const owner = /^(0|[1-9]\d{0,9})$/;
     const file: ComposeMountedFile = {
       source,
-      target: (object ? fields.text('target', /^(?!.*(^|\/)\.\.(\/|$))[^\s].{0,4095}$/, 'a file name or path without ".."') : undefined) ?? source,
+      target:
+        (object ? fields.text('target', /^(?!.*(^|\/)\.\.(\/|$))[^\s].{0,4095}$/, 'a file name or path without ".."') : undefined) ??
+        source,
       uid: fields.text('uid', owner, 'a numeric user id') ?? '0',
       gid: fields.text('gid', owner, 'a numeric group id') ?? '0',
       mode: fields.mode('mode') ?? 0o444,

@@ -6,16 +6,7 @@
  * places contradict each other; `variable`: interpolation failed; `attention`: taken, but perhaps not what was meant (a warning).
  */
 export type ComposeNoticeCode =
-  | 'yaml'
-  | 'limit'
-  | 'unknown-key'
-  | 'unsupported'
-  | 'ignored'
-  | 'invalid'
-  | 'missing'
-  | 'conflict'
-  | 'variable'
-  | 'attention';
+  'yaml' | 'limit' | 'unknown-key' | 'unsupported' | 'ignored' | 'invalid' | 'missing' | 'conflict' | 'variable' | 'attention';
 
 /** One finding; the message names the field and the remedy and never holds what a variable was replaced with. */
 export interface ComposeNotice {

@@ -48,7 +48,12 @@ function readFile(root: Fields, variables: Record<string, string>): ComposeFile 
 function section<T>(root: Fields, key: string, read: (fields: Fields, name: string) => T | null, form = objectName): Record<string, T> {
   const found: [string, T][] = [];
   for (const [name, tree] of root.find(key)?.entries ?? []) {
-    if (!form.test(name)) root.fault(tree, `${key}: a name must be letters, digits, "-", "_"${form === objectName ? ' or "."' : ''}, begin with a letter or digit, and have at most 63 characters`);
+    if (!form.test(name))
+      root.fault(
+        tree,
+        `${key}: a name must be letters, digits, "-" or "_"${form === objectName ? ' or "."' : ''}, ` +
+          'begin with a letter or digit, and have at most 63 characters',
+      );
     const value = read(new Fields(tree, root.notices), name);
     if (value !== null) found.push([name, value]);
   }
@@ -64,7 +69,8 @@ function identity(fields: Fields): { external: boolean; name?: string } {
   const name = (old ? fields.inner('external') : fields).text('name', objectName, 'the name of an object on the cluster');
   if (external) {
     for (const [key, item] of fields.tree.entries) {
-      if (key !== 'external' && key !== 'name') fields.fault(item, `${key} does not go with external: the object exists already; remove one`, 'conflict');
+      if (key !== 'external' && key !== 'name')
+        fields.fault(item, `${key} does not go with external: the object exists already; remove one`, 'conflict');
     }
   }
   return { external, name };
@@ -75,7 +81,11 @@ function readNetwork(fields: Fields): ComposeNetwork {
   const driverAt = fields.find('driver');
   const driver = fields.text('driver', objectName, 'the name of a network driver');
   if (driverAt !== undefined && ['bridge', 'host', 'none', 'null', 'macvlan', 'ipvlan'].includes(driver ?? '')) {
-    fields.fault(driverAt, 'driver must span the cluster; use overlay, or create the network on the cluster and use external: true', 'unsupported');
+    fields.fault(
+      driverAt,
+      'driver must span the cluster; use overlay, or create the network on the cluster and use external: true',
+      'unsupported',
+    );
   }
   return compact<ComposeNetwork>({
     ...identity(fields),
@@ -115,14 +125,21 @@ function readConfig(fields: Fields, key: string, variables: Record<string, strin
   const contentAt = fields.find('content');
   const environmentAt = fields.find('environment');
   let content = contentAt?.text;
-  if (contentAt !== undefined && environmentAt !== undefined) fields.fault(environmentAt, 'content and environment are both given; remove one', 'conflict');
+  if (contentAt !== undefined && environmentAt !== undefined)
+    fields.fault(environmentAt, 'content and environment are both given; remove one', 'conflict');
   if (environmentAt !== undefined) {
     const variable = environmentAt.text;
     content = Object.hasOwn(variables, variable) ? variables[variable] : undefined;
-    if (content === undefined) fields.fault(environmentAt, 'environment names a variable that is not defined; define it or use content', 'variable');
+    if (content === undefined)
+      fields.fault(environmentAt, 'environment names a variable that is not defined; define it or use content', 'variable');
   }
   const at = contentAt ?? environmentAt;
-  if (at === undefined && !id.external) fields.fault(fields.tree, `the config ${key} has no text; write it into content, name a variable in environment, or use external: true`, 'missing');
+  if (at === undefined && !id.external)
+    fields.fault(
+      fields.tree,
+      `the config ${key} has no text; write it into content, name a variable in environment, or use external: true`,
+      'missing',
+    );
   const bytes = Buffer.byteLength(content ?? '');
   if (at !== undefined && content !== undefined && (bytes === 0 || bytes >= maxConfigBytes)) {
     fields.fault(at, `${at === contentAt ? 'content' : 'environment'} must give 1 to ${maxConfigBytes - 1} bytes, for Swarm takes no more`);
@@ -133,7 +150,12 @@ function readConfig(fields: Fields, key: string, variables: Record<string, strin
 function readSecret(fields: Fields, key: string): ComposeSecret {
   const id = identity(fields);
   const valueName = fields.text('environment', /^\S{1,255}$/, 'the name of a value kept in Gantry') ?? key;
-  return compact<ComposeSecret>({ ...id, valueName: id.external ? undefined : valueName, templateDriver: templateDriver(fields), labels: fields.labels() });
+  return compact<ComposeSecret>({
+    ...id,
+    valueName: id.external ? undefined : valueName,
+    templateDriver: templateDriver(fields),
+    labels: fields.labels(),
+  });
 }
 
 /** Every network, volume, config and secret that a service names must be declared. */
@@ -181,7 +203,11 @@ function checkPublished(root: Fields, file: ComposeFile): void {
       const owner = owners.get(key);
       const at = root.find('services')?.entries.get(name)?.entries.get('ports');
       if (owner !== undefined && owner !== name && at !== undefined) {
-        root.notices.error({ ...at, pointer: pointerTo(pointerTo('/services', name), 'ports') }, 'conflict', `ports: two services publish the same ${port.protocol} port; change one`);
+        root.notices.error(
+          { ...at, pointer: pointerTo(pointerTo('/services', name), 'ports') },
+          'conflict',
+          `ports: two services publish the same ${port.protocol} port; change one`,
+        );
       }
       owners.set(key, name);
     }

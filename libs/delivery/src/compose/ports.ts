@@ -51,7 +51,12 @@ function short(text: string): ComposePort[] {
   const count = published.last - published.first + 1;
   if (targets !== 1 && targets !== count) throw new ValueError('has two ranges of different length; make them equal');
   for (let index = 0; index < count; index++) {
-    ports.push({ target: targets === 1 ? target.first : target.first + index, published: published.first + index, protocol, mode: 'ingress' });
+    ports.push({
+      target: targets === 1 ? target.first : target.first + index,
+      published: published.first + index,
+      protocol,
+      mode: 'ingress',
+    });
   }
   return ports;
 }
@@ -59,7 +64,8 @@ function short(text: string): ComposePort[] {
 function long(port: Fields): ComposePort[] {
   const target = port.whole('target', 1, 65_535);
   if (target === undefined) {
-    if (port.find('target') === undefined) port.fault(port.tree, 'ports has an entry without target; name the port of the container', 'missing');
+    if (port.find('target') === undefined)
+      port.fault(port.tree, 'ports has an entry without target; name the port of the container', 'missing');
     return [];
   }
   const read = compact({

@@ -57,7 +57,8 @@ function command(service: Fields, key: 'command' | 'entrypoint'): string[] | und
   if (at === undefined || at.kind === 'null') return undefined;
   const words = at.kind === 'array' ? at.items.map((item) => item.text) : service.read(at, key, splitCommand);
   if (words === undefined || words.length > 0) return words;
-  if (key === 'entrypoint') service.fault(at, 'entrypoint is empty, but Swarm can not clear that of the image; name the program or remove the key', 'unsupported');
+  if (key === 'entrypoint')
+    service.fault(at, 'entrypoint is empty, but Swarm can not clear that of the image; name the program or remove the key', 'unsupported');
   else service.notices.warn(at, 'attention', 'command is empty: Swarm runs the command of the image, unless entrypoint is given');
   return undefined;
 }
@@ -67,7 +68,11 @@ function environment(service: Fields, variables: Record<string, string>): Record
     service.pairs('environment').map(({ at, name, value }) => {
       if (value !== null) return [name, value];
       if (Object.hasOwn(variables, name)) return [name, variables[name] ?? ''];
-      service.notices.warn(at, 'attention', `environment ${name} has no value and no variable of that name is defined: it is unset in the container`);
+      service.notices.warn(
+        at,
+        'attention',
+        `environment ${name} has no value and no variable of that name is defined: it is unset in the container`,
+      );
       return [name, null];
     }),
   );
@@ -129,9 +134,12 @@ function networks(service: Fields): ComposeAttachment[] {
 
 function capabilities(service: Fields): { capAdd: string[]; capDrop: string[] } {
   const read = (key: string) => {
-    const names = service
-      .matching(key, /^([a-z]+_)*[a-z]+$/i, 'names of capabilities such as NET_ADMIN')
-      .map((name) => name.toUpperCase().replace(/^(CAP_)?/, 'CAP_').replace(/^CAP_ALL$/, 'ALL'));
+    const names = service.matching(key, /^([a-z]+_)*[a-z]+$/i, 'names of capabilities such as NET_ADMIN').map((name) =>
+      name
+        .toUpperCase()
+        .replace(/^(CAP_)?/, 'CAP_')
+        .replace(/^CAP_ALL$/, 'ALL'),
+    );
     return names.includes('ALL') ? ['ALL'] : [...new Set(names)].sort(byCode);
   };
   const capAdd = read('cap_add');
@@ -141,7 +149,8 @@ function capabilities(service: Fields): { capAdd: string[]; capDrop: string[] } 
     service.fault(at, 'cap_add and cap_drop both name ALL; remove one', 'conflict');
   }
   const both = capDrop.filter((name) => capAdd.includes(name));
-  if (at !== undefined && both.length > 0) service.notices.warn(at, 'attention', 'cap_drop names a capability that cap_add adds: it is added');
+  if (at !== undefined && both.length > 0)
+    service.notices.warn(at, 'attention', 'cap_drop names a capability that cap_add adds: it is added');
   return { capAdd, capDrop: capDrop.filter((name) => !capAdd.includes(name)) };
 }
 
@@ -153,7 +162,8 @@ function ulimits(service: Fields): Record<string, { soft: number; hard: number }
       const limit = new Fields(item, service.notices);
       const soft = limit.whole('soft', -1);
       const hard = limit.whole('hard', -1);
-      if (limit.find('soft') === undefined || limit.find('hard') === undefined) service.fault(item, `ulimits ${name} needs both soft and hard`, 'missing');
+      if (limit.find('soft') === undefined || limit.find('hard') === undefined)
+        service.fault(item, `ulimits ${name} needs both soft and hard`, 'missing');
       if (soft === undefined || hard === undefined) continue;
       if (hard !== -1 && (soft === -1 || soft > hard)) service.fault(item, `ulimits ${name}: soft must not be above hard`);
       found.push([name, { soft, hard }]);
@@ -197,7 +207,10 @@ function extraHosts(service: Fields): string[] {
 function logging(service: Fields): { driver?: string; options: Record<string, string> } | undefined {
   if (service.find('logging') === undefined) return undefined;
   const fields = service.inner('logging');
-  return compact({ driver: fields.text('driver', /^[a-zA-Z0-9][a-zA-Z0-9_.:/@-]*$/, 'the name of a logging driver'), options: fields.record('options') });
+  return compact({
+    driver: fields.text('driver', /^[a-zA-Z0-9][a-zA-Z0-9_.:/@-]*$/, 'the name of a logging driver'),
+    options: fields.record('options'),
+  });
 }
 
 function deploy(fields: Fields): ComposeDeploy {
@@ -220,11 +233,16 @@ function deploy(fields: Fields): ComposeDeploy {
   const job = mode.endsWith('-job');
   const refuse = (at: Tree | undefined, message: string) => at !== undefined && fields.fault(at, message, 'conflict');
   if (global) refuse(fields.find('replicas'), `replicas does not go with mode ${mode}; remove it`);
-  if (mode !== 'replicated') refuse(placement.find('max_replicas_per_node'), `max_replicas_per_node does not go with mode ${mode}; remove it`);
+  if (mode !== 'replicated')
+    refuse(placement.find('max_replicas_per_node'), `max_replicas_per_node does not go with mode ${mode}; remove it`);
   if (job) {
-    for (const key of ['update_config', 'rollback_config']) refuse(fields.find(key), `${key} does not go with mode ${mode}: a job is run, not updated; remove it`);
+    for (const key of ['update_config', 'rollback_config'])
+      refuse(fields.find(key), `${key} does not go with mode ${mode}: a job is run, not updated; remove it`);
     if (deployed.restartPolicy?.condition === 'any') {
-      refuse(fields.inner('restart_policy').find('condition'), `condition any does not go with mode ${mode}: a job ends; use on-failure or none`);
+      refuse(
+        fields.inner('restart_policy').find('condition'),
+        `condition any does not go with mode ${mode}: a job ends; use on-failure or none`,
+      );
     }
   }
   return deployed;
@@ -258,7 +276,8 @@ function resources(fields: Fields): Pick<ComposeDeploy, 'limits' | 'reservations
   const limits = fields.inner('limits');
   const reservations = fields.inner('reservations');
   return compact({
-    limits: fields.find('limits') && compact({ nanoCpus: nanoCpus(limits), memoryBytes: memoryBytes(limits), pids: limits.whole('pids', 0) }),
+    limits:
+      fields.find('limits') && compact({ nanoCpus: nanoCpus(limits), memoryBytes: memoryBytes(limits), pids: limits.whole('pids', 0) }),
     reservations:
       fields.find('reservations') &&
       compact({ nanoCpus: nanoCpus(reservations), memoryBytes: memoryBytes(reservations), generic: genericResources(reservations) }),

@@ -34,30 +34,39 @@ describe('toSpecs beside what docker stack deploy sends', () => {
   /** Without what says nothing: nulls, zeros, empty maps and lists (but for the modes, which are empty maps). */
   const bare = (value: unknown, key = ''): unknown => {
     if (Array.isArray(value)) return value.length === 0 ? undefined : value.map((item) => bare(item));
-    if (typeof value !== 'object' || value === null) return value === null || value === false || value === 0 || value === '' ? undefined : value;
+    if (typeof value !== 'object' || value === null)
+      return value === null || value === false || value === 0 || value === '' ? undefined : value;
     const entries = Object.entries(value)
       .map(([name, item]) => [name, item === '' && name === 'encrypted' ? '' : bare(item, name)] as const)
       .filter(([, item]) => item !== undefined);
-    return entries.length === 0 && !['Global', 'GlobalJob'].includes(key) ? undefined : Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+    return entries.length === 0 && !['Global', 'GlobalJob'].includes(key)
+      ? undefined
+      : Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
   };
   const byFile = (a: { File: { Name: string } }, b: { File: { Name: string } }) => (a.File.Name < b.File.Name ? -1 : 1);
 
-  it.each(recorded.filter(({ path }) => path === '/services/create').map(({ body }) => [String(body.Name), body] as const))('service %s', (name, body) => {
-    const theirs = structuredClone(body) as unknown as ServiceSpec;
-    const spec = theirs.TaskTemplate.ContainerSpec;
-    spec.Image = `registry.test/acme/${name.slice(3)}@${digest}`;
-    const suffixed = (objects: { name: string }[], name: string) => objects.find((one) => one.name.startsWith(`${name}_`))?.name ?? 'none';
-    spec.Secrets?.sort(byFile).forEach((one) => Object.assign(one, { SecretID: '', SecretName: suffixed(ours.secrets, one.SecretName) }));
-    spec.Configs?.sort(byFile).forEach((one) => Object.assign(one, { ConfigID: '', ConfigName: suffixed(ours.configs, one.ConfigName) }));
-    // The engine's own defaults, which the CLI leaves to it.
-    for (const port of theirs.EndpointSpec?.Ports ?? []) port.Protocol ??= 'tcp';
-    if ('Replicated' in theirs.Mode) theirs.Mode.Replicated.Replicas ??= 1;
-    expect(bare(ours.services.find((service) => service.Name === name))).toEqual(bare(theirs));
-  });
+  it.each(recorded.filter(({ path }) => path === '/services/create').map(({ body }) => [String(body.Name), body] as const))(
+    'service %s',
+    (name, body) => {
+      const theirs = structuredClone(body) as unknown as ServiceSpec;
+      const spec = theirs.TaskTemplate.ContainerSpec;
+      spec.Image = `registry.test/acme/${name.slice(3)}@${digest}`;
+      const suffixed = (objects: { name: string }[], name: string) =>
+        objects.find((one) => one.name.startsWith(`${name}_`))?.name ?? 'none';
+      spec.Secrets?.sort(byFile).forEach((one) => Object.assign(one, { SecretID: '', SecretName: suffixed(ours.secrets, one.SecretName) }));
+      spec.Configs?.sort(byFile).forEach((one) => Object.assign(one, { ConfigID: '', ConfigName: suffixed(ours.configs, one.ConfigName) }));
+      // The engine's own defaults, which the CLI leaves to it.
+      for (const port of theirs.EndpointSpec?.Ports ?? []) port.Protocol ??= 'tcp';
+      if ('Replicated' in theirs.Mode) theirs.Mode.Replicated.Replicas ??= 1;
+      expect(bare(ours.services.find((service) => service.Name === name))).toEqual(bare(theirs));
+    },
+  );
 
   it.each(['/networks/create', '/configs/create', '/secrets/create'])('%s', (path) => {
     const theirs = recorded.filter((one) => one.path === path).map(({ body }) => bare(body));
-    const list = path.startsWith('/networks') ? ours.networks : (path.startsWith('/configs') ? ours.configs : ours.secrets).map(({ spec }) => spec);
+    const list = path.startsWith('/networks')
+      ? ours.networks
+      : (path.startsWith('/configs') ? ours.configs : ours.secrets).map(({ spec }) => spec);
     expect(list.map((body) => bare({ ...body, Name: body.Name.replace(/_[0-9a-f]{10}$/, '') }))).toEqual(theirs);
   });
 
@@ -67,7 +76,9 @@ describe('toSpecs beside what docker stack deploy sends', () => {
 });
 
 describe('toSpecs', () => {
-  const text = 'services:\n  web:\n    image: acme/web:1\n    secrets: [db]\n    configs: [site]\nsecrets: {db: {environment: DB_PASSWORD}}\nconfigs: {site: {content: hi}}\n';
+  const text =
+    'services:\n  web:\n    image: acme/web:1\n    secrets: [db]\n    configs: [site]\n' +
+    'secrets: {db: {environment: DB_PASSWORD}}\nconfigs: {site: {content: hi}}\n';
   const values = { DB_PASSWORD: Buffer.from('hunter2') };
 
   it('gives byte-equal specs for equal meaning, whatever the order of keys', () => {
@@ -121,7 +132,10 @@ configs: {c: {name: plain, content: x}}
   });
 
   it('mounts tmpfs by both keys', () => {
-    const [service] = specs('services: {web: {image: a, tmpfs: ["/run:size=1m,mode=1770"], volumes: [{type: tmpfs, target: /t, tmpfs: {size: 1gb, mode: 0700}}]}}').services;
+    const [service] = specs(
+      'services: {web: {image: a, tmpfs: ["/run:size=1m,mode=1770"], ' +
+        'volumes: [{type: tmpfs, target: /t, tmpfs: {size: 1gb, mode: 0700}}]}}',
+    ).services;
     expect(service?.TaskTemplate.ContainerSpec.Mounts).toEqual([
       { Target: '/t', TmpfsOptions: { Mode: 0o700, SizeBytes: 1024 ** 3 }, Type: 'tmpfs' },
       { Target: '/run', TmpfsOptions: { Mode: 0o1770, SizeBytes: 1024 ** 2 }, Type: 'tmpfs' },
@@ -129,18 +143,25 @@ configs: {c: {name: plain, content: x}}
   });
 
   it('survives names that JavaScript objects have', () => {
-    const state = specs('services:\n  constructor: {image: a, environment: {__proto__: x}, labels: {__proto__: y}, networks: [toString]}\nnetworks: {toString: {}}\n');
+    const state = specs(
+      'services:\n  constructor: {image: a, environment: {__proto__: x}, labels: {__proto__: y}, networks: [toString]}\n' +
+        'networks: {toString: {}}\n',
+    );
     expect(state.services[0]?.Name).toBe('st_constructor');
     expect(JSON.stringify(state.services[0])).toContain('"__proto__":"y"');
     expect(state.services[0]?.TaskTemplate.ContainerSpec.Env).toEqual(['__proto__=x']);
-    expect(() => toSpecs(read('services: {constructor: {image: a}}'), { stack: 'st', images: {}, secretValues: {}, nameKey })).toThrow('no image was resolved');
+    expect(() => toSpecs(read('services: {constructor: {image: a}}'), { stack: 'st', images: {}, secretValues: {}, nameKey })).toThrow(
+      'no image was resolved',
+    );
   });
 
   it('says which values a file needs', () => {
-    expect(requiredValues(read('services: {a: {image: a}}\nsecrets: {one: {}, two: {environment: TWO}, three: {external: true}}'))).toEqual([
-      { valueName: 'TWO', pointer: '/secrets/two' },
-      { valueName: 'one', pointer: '/secrets/one' },
-    ]);
+    expect(requiredValues(read('services: {a: {image: a}}\nsecrets: {one: {}, two: {environment: TWO}, three: {external: true}}'))).toEqual(
+      [
+        { valueName: 'TWO', pointer: '/secrets/two' },
+        { valueName: 'one', pointer: '/secrets/one' },
+      ],
+    );
   });
 
   it.each([

@@ -65,7 +65,14 @@ export interface ServiceSpec {
       ReadOnly?: boolean;
       Init?: boolean;
       Mounts?: Record<string, unknown>[];
-      Healthcheck?: { Test?: string[]; Interval?: number; Timeout?: number; StartPeriod?: number; StartInterval?: number; Retries?: number };
+      Healthcheck?: {
+        Test?: string[];
+        Interval?: number;
+        Timeout?: number;
+        StartPeriod?: number;
+        StartInterval?: number;
+        Retries?: number;
+      };
       Hosts?: string[];
       DNSConfig?: { Nameservers?: string[]; Search?: string[]; Options?: string[] };
       /** `SecretID` is '' until the caller has found the id of `SecretName`. */
@@ -79,7 +86,11 @@ export interface ServiceSpec {
     };
     Resources?: {
       Limits?: { NanoCPUs?: number; MemoryBytes?: number; Pids?: number };
-      Reservations?: { NanoCPUs?: number; MemoryBytes?: number; GenericResources?: { DiscreteResourceSpec: { Kind: string; Value: number } }[] };
+      Reservations?: {
+        NanoCPUs?: number;
+        MemoryBytes?: number;
+        GenericResources?: { DiscreteResourceSpec: { Kind: string; Value: number } }[];
+      };
     };
     RestartPolicy?: { Condition?: string; Delay?: number; MaxAttempts?: number; Window?: number };
     Placement?: { Constraints?: string[]; Preferences?: { Spread: { SpreadDescriptor: string } }[]; MaxReplicas?: number };
@@ -146,7 +157,8 @@ export function toSpecs(file: ComposeFile, options: ToSpecsOptions): DesiredStat
   if (!/^[a-zA-Z0-9]([a-zA-Z0-9-]{0,38}[a-zA-Z0-9])?$/.test(options.stack)) {
     throw new ComposeSpecError('stack-name', '', 'the stack name must be 1 to 40 letters, digits and "-"');
   }
-  if (options.nameKey.byteLength < 16) throw new ComposeSpecError('name-key', '', 'the key that names configs and secrets is shorter than 16 bytes');
+  if (options.nameKey.byteLength < 16)
+    throw new ComposeSpecError('name-key', '', 'the key that names configs and secrets is shorter than 16 bytes');
   return canonical(new Stack(file, options).state());
 }
 
@@ -216,14 +228,28 @@ class Stack {
   private secretValue(key: string, valueName: string): Uint8Array {
     const value = own(this.options.secretValues, valueName);
     const pointer = pointerTo('/secrets', key);
-    if (value === undefined) throw new ComposeSpecError('value-missing', pointer, `the secret ${key} has no value; put one into Gantry under the name ${valueName}`);
+    if (value === undefined)
+      throw new ComposeSpecError(
+        'value-missing',
+        pointer,
+        `the secret ${key} has no value; put one into Gantry under the name ${valueName}`,
+      );
     if (value.byteLength === 0 || value.byteLength >= maxSecretBytes) {
-      throw new ComposeSpecError('value-size', pointer, `the value of the secret ${key} must have 1 to ${maxSecretBytes - 1} bytes, for Swarm takes no more`);
+      throw new ComposeSpecError(
+        'value-size',
+        pointer,
+        `the value of the secret ${key} must have 1 to ${maxSecretBytes - 1} bytes, for Swarm takes no more`,
+      );
     }
     return value;
   }
 
-  private store(kind: 'configs' | 'secrets', key: string, object: { name?: string; labels: Texts; templateDriver?: string }, data: Uint8Array): void {
+  private store(
+    kind: 'configs' | 'secrets',
+    key: string,
+    object: { name?: string; labels: Texts; templateDriver?: string },
+    data: Uint8Array,
+  ): void {
     const base = this.scoped(key, object.name);
     const content = compact({
       Labels: this.labels(object.labels),
@@ -231,10 +257,16 @@ class Stack {
       Templating: object.templateDriver === undefined ? undefined : { Name: object.templateDriver },
     });
     // Labels and template driver are part of what the name stands for: nothing about the object is ever updated in place.
-    const digest = createHmac('sha256', this.options.nameKey).update(JSON.stringify([kind, base, canonical(content)])).digest('hex');
+    const digest = createHmac('sha256', this.options.nameKey)
+      .update(JSON.stringify([kind, base, canonical(content)]))
+      .digest('hex');
     const name = `${base}_${digest.slice(0, 10)}`;
     if (name.length > 64) {
-      throw new ComposeSpecError('name-too-long', pointerTo(`/${kind}`, key), `the name ${base} must have at most 53 characters, for Swarm takes 64 and Gantry adds 11`);
+      throw new ComposeSpecError(
+        'name-too-long',
+        pointerTo(`/${kind}`, key),
+        `the name ${base} must have at most 53 characters, for Swarm takes 64 and Gantry adds 11`,
+      );
     }
     this.stored[kind].set(key, { Name: name, ...content });
   }
@@ -281,13 +313,19 @@ class Stack {
     const image = own(this.options.images, name);
     const pointer = pointerTo(pointerTo('/services', name), 'image');
     if (image === undefined) throw new ComposeSpecError('image-missing', pointer, `no image was resolved for the service ${name}`);
-    if (!/@sha256:[0-9a-f]{64}$/.test(image)) throw new ComposeSpecError('image-not-pinned', pointer, `the image of the service ${name} is not pinned by digest`);
+    if (!/@sha256:[0-9a-f]{64}$/.test(image))
+      throw new ComposeSpecError('image-not-pinned', pointer, `the image of the service ${name} is not pinned by digest`);
     return image;
   }
 
   private service(name: string, service: ComposeService): ServiceSpec {
     const scoped = this.scoped(name);
-    if (scoped.length > 63) throw new ComposeSpecError('name-too-long', pointerTo('/services', name), `the name ${scoped} must have at most 63 characters, for Swarm takes no more`);
+    if (scoped.length > 63)
+      throw new ComposeSpecError(
+        'name-too-long',
+        pointerTo('/services', name),
+        `the name ${scoped} must have at most 63 characters, for Swarm takes no more`,
+      );
     const { deploy } = service;
     return {
       Name: scoped,
@@ -353,8 +391,12 @@ class Stack {
       },
       Hosts: filled(service.extraHosts),
       DNSConfig: Object.values(dns).some((list) => list !== undefined) ? dns : undefined,
-      Secrets: filled(this.references('secrets', service.secrets).map(({ name: SecretName, File }) => ({ File, SecretID: '', SecretName }))),
-      Configs: filled(this.references('configs', service.configs).map(({ name: ConfigName, File }) => ({ File, ConfigID: '', ConfigName }))),
+      Secrets: filled(
+        this.references('secrets', service.secrets).map(({ name: SecretName, File }) => ({ File, SecretID: '', SecretName })),
+      ),
+      Configs: filled(
+        this.references('configs', service.configs).map(({ name: ConfigName, File }) => ({ File, ConfigID: '', ConfigName })),
+      ),
       Sysctls: filledMap(service.sysctls),
       CapabilityAdd: filled(service.capAdd),
       CapabilityDrop: filled(service.capDrop),
@@ -380,7 +422,8 @@ class Stack {
       if (mount.sizeBytes !== undefined || mount.mode !== undefined) spec.TmpfsOptions = { SizeBytes: mount.sizeBytes, Mode: mount.mode };
     } else {
       const volume = mount.source === undefined ? undefined : own(this.file.volumes, mount.source);
-      if (mount.source !== undefined) spec.Source = this.scoped(mount.source, volume?.name ?? (volume?.external === true ? mount.source : undefined));
+      if (mount.source !== undefined)
+        spec.Source = this.scoped(mount.source, volume?.name ?? (volume?.external === true ? mount.source : undefined));
       const driver = volume?.driver !== undefined || Object.keys(volume?.driverOpts ?? {}).length > 0;
       const options = compact({
         NoCopy: mount.noCopy,
@@ -443,7 +486,12 @@ function endpoint({ deploy, ports }: ComposeService): ServiceSpec['EndpointSpec'
   return {
     Mode: deploy.endpointMode,
     Ports: filled(
-      ordered.map((port) => ({ Protocol: port.protocol, TargetPort: port.target, PublishedPort: port.published || undefined, PublishMode: port.mode })),
+      ordered.map((port) => ({
+        Protocol: port.protocol,
+        TargetPort: port.target,
+        PublishedPort: port.published || undefined,
+        PublishMode: port.mode,
+      })),
     ),
   };
 }

@@ -162,8 +162,8 @@ class Walk {
       this.notices.error(start, 'invalid', 'the file must be a map with the key services');
       return null;
     }
-    this.bindAliases(root, new Map());
     try {
+      this.bindAliases(root, new Map(), 0);
       return this.notices.errors.length > 0 ? null : this.object(root, '', { ...start, ...this.place(root) });
     } catch (fault) {
       if (fault instanceof LimitReached) return null;
@@ -172,20 +172,24 @@ class Walk {
   }
 
   /** An alias means the last anchor of its name before it; bound in one pass, since the parser's own look-up reads the whole file. */
-  private bindAliases(node: unknown, anchors: Map<string, Node>): void {
+  private bindAliases(node: unknown, anchors: Map<string, Node>, depth: number): void {
     if (isAlias(node)) {
       const target = anchors.get(node.source);
-      if (target === undefined) this.notices.error({ pointer: '', ...this.place(node) }, 'yaml', `the alias *${node.source} has no anchor before it`);
+      if (target === undefined)
+        this.notices.error({ pointer: '', ...this.place(node) }, 'yaml', 'an alias has no anchor before it; define the anchor above');
       else this.targets.set(node, target);
     } else if (isPair(node)) {
-      this.bindAliases(node.key, anchors);
-      this.bindAliases(node.value, anchors);
+      this.bindAliases(node.key, anchors, depth);
+      this.bindAliases(node.value, anchors, depth);
     } else if (isScalar(node) || isMap(node) || isSeq(node)) {
       if (node.anchor !== undefined) anchors.set(node.anchor, node);
       if (node.tag !== undefined && !coreTags.has(node.tag)) {
         this.notices.error({ pointer: '', ...this.place(node) }, 'yaml', 'a YAML tag is used that Gantry does not know; remove it');
       }
-      if (!isScalar(node)) for (const item of node.items) this.bindAliases(item, anchors);
+      if (isScalar(node)) return;
+      if (depth >= this.limits.depth)
+        this.limit({ pointer: '', ...this.place(node) }, `the file is nested deeper than ${this.limits.depth} levels; flatten it`);
+      for (const item of node.items) this.bindAliases(item, anchors, depth + 1);
     }
   }
 
@@ -202,7 +206,8 @@ class Walk {
   }
 
   private count(at: Pick<Tree, 'pointer' | 'line' | 'column'>): void {
-    if (++this.nodes > this.limits.nodes) this.limit(at, `the file holds more than ${this.limits.nodes} values once aliases are followed; shorten it`);
+    if (++this.nodes > this.limits.nodes)
+      this.limit(at, `the file holds more than ${this.limits.nodes} values once aliases are followed; shorten it`);
     if (this.notices.full) throw new LimitReached();
   }
 
@@ -213,6 +218,8 @@ class Walk {
   /** Runs `work` inside the collection `node`; an anchor that holds its own alias would never end. */
   private within<T>(node: Node, at: Pick<Tree, 'pointer' | 'line' | 'column'>, work: () => T): T {
     if (this.open.has(node)) this.limit(at, 'an alias stands inside its own anchor; remove it');
+    // A chain of merge keys is as deep as it is long.
+    if (this.open.size > this.limits.depth * 2) this.limit(at, 'merge keys (<<) follow each other through too many maps; flatten them');
     this.open.add(node);
     const result = work();
     this.open.delete(node);
@@ -241,7 +248,12 @@ class Walk {
       const target = this.follow(value);
       const sources = isSeq(target) ? target.items.map((item) => this.follow(item)) : [target];
       for (const source of sources) {
-        if (!isMap(source)) this.notices.error({ pointer: at.pointer, ...this.place(value) }, 'invalid', 'a merge key (<<) must name a map or a list of maps');
+        if (!isMap(source))
+          this.notices.error(
+            { pointer: at.pointer, ...this.place(value) },
+            'invalid',
+            'a merge key (<<) must name a map or a list of maps',
+          );
         else {
           const inherited = this.within(source, { pointer: at.pointer, ...this.place(value) }, () => this.pairs(source, at));
           for (const [key, entry] of inherited) if (!own.has(key)) own.set(key, entry);
@@ -261,7 +273,12 @@ class Walk {
         if (child === null || rule === null) {
           if (key.startsWith('x-')) continue;
           const known = keysOf(path);
-          this.notices.error(place, 'unknown-key', `${key} is not a key of ${path === '' ? 'a Compose file' : spoken(path)}; use one of ${known.join(', ')}, or begin its name with x-`);
+          this.notices.error(
+            place,
+            'unknown-key',
+            `${key} is not a key of ${path === '' ? 'a Compose file' : spoken(path)}; ` +
+              `use one of ${known.join(', ')}, or begin its name with x-`,
+          );
         } else if (rule.status === 'refused') {
           this.notices.error(place, 'unsupported', `${key} is not supported: ${rule.reason}`);
         } else if (rule.status === 'ignored') {
@@ -275,7 +292,13 @@ class Walk {
     return tree;
   }
 
-  private value(raw: Node | null, path: string, rule: KeyRule, key: string, at: { pointer: string; line: number | null; column: number | null }): Tree | null {
+  private value(
+    raw: Node | null,
+    path: string,
+    rule: KeyRule,
+    key: string,
+    at: { pointer: string; line: number | null; column: number | null },
+  ): Tree | null {
     this.count(at);
     const node = this.follow(raw);
     const tree: Tree = { ...at, path, text: '', kind: 'null', plain: true, interpolated: false, items: [], entries: new Map() };
@@ -341,14 +364,26 @@ class Walk {
     if (!whole && !allowed('number')) return this.wrong(tree, rule, key);
     // 010, 1.10 or 1e3 means 8, 1.1 and 1000 to other readers of the file; file modes are octal and have their own reader.
     if ((whole || allowed('string')) && String(node.value) !== source && !tree.path.endsWith('.mode')) {
-      this.notices.error(tree, 'invalid', `${key} is a number that programs read in different ways; write a plain decimal, or put it in quotes`);
+      this.notices.error(
+        tree,
+        'invalid',
+        `${key} is a number that programs read in different ways; write a plain decimal, or put it in quotes`,
+      );
       return null;
     }
     return read;
   }
 
   private wrong(at: Tree, rule: KeyRule, key: string): null {
-    const names = { object: 'a map', array: 'a list', string: 'a string (in quotes)', integer: 'a whole number', number: 'a number', boolean: 'true or false', null: 'empty' };
+    const names = {
+      object: 'a map',
+      array: 'a list',
+      string: 'a string (in quotes)',
+      integer: 'a whole number',
+      number: 'a number',
+      boolean: 'true or false',
+      null: 'empty',
+    };
     this.notices.error(at, 'invalid', `${key} must be ${rule.types.map((type) => names[type]).join(' or ')}`);
     return null;
   }

@@ -14,7 +14,9 @@ describe('values', () => {
     ['1h2m3s4ms', 3_723_004_000_000],
     ['0.1s', 1e8],
   ])('duration %s', (text, ns) => expect(parseDurationNs(text)).toBe(ns));
-  it.each(['', '10', '-1s', '1d', '1 s', 's', '1m30', '1s ', '9999h', '1e3s', '.5s'])('no duration: "%s"', (text) => expect(() => parseDurationNs(text)).toThrow(ValueError));
+  it.each(['', '10', '-1s', '1d', '1 s', 's', '1m30', '1s ', '9999h', '1e3s', '.5s'])('no duration: "%s"', (text) =>
+    expect(() => parseDurationNs(text)).toThrow(ValueError),
+  );
 
   it.each([
     ['64M', 64 * 2 ** 20],
@@ -27,12 +29,21 @@ describe('values', () => {
     ['1t', 2 ** 40],
     ['0.1k', 102],
   ])('size %s', (text, bytes) => expect(parseBytes(text)).toBe(bytes));
-  it.each(['', 'M', '-1', '1x', '1e9', '9999999p', '0x10', '1,5g'])('no size: "%s"', (text) => expect(() => parseBytes(text)).toThrow(ValueError));
+  it.each(['', 'M', '-1', '1x', '1e9', '9999999p', '0x10', '1,5g'])('no size: "%s"', (text) =>
+    expect(() => parseBytes(text)).toThrow(ValueError),
+  );
 
   it('reads decimal CPUs exactly', () => {
-    expect(['0.1', '0.29', '1', '2.50', '0.000000001', '1.1'].map(parseNanoCpus)).toEqual([100_000_000, 290_000_000, 1_000_000_000, 2_500_000_000, 1, 1_100_000_000]);
-    fc.assert(fc.property(fc.integer({ min: 0, max: 999_999 }), fc.integer({ min: 0, max: 999_999_999 }), (whole, nano) =>
-      parseNanoCpus(`${whole}.${String(nano).padStart(9, '0')}`) === whole * 1e9 + nano));
+    expect(['0.1', '0.29', '1', '2.50', '0.000000001', '1.1'].map(parseNanoCpus)).toEqual([
+      100_000_000, 290_000_000, 1_000_000_000, 2_500_000_000, 1, 1_100_000_000,
+    ]);
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 999_999 }),
+        fc.integer({ min: 0, max: 999_999_999 }),
+        (whole, nano) => parseNanoCpus(`${whole}.${String(nano).padStart(9, '0')}`) === whole * 1e9 + nano,
+      ),
+    );
     for (const text of ['', '-1', '1e3', '0.0000000001', '.5', '5.', '1/2']) expect(() => parseNanoCpus(text)).toThrow(ValueError);
   });
 
@@ -46,16 +57,26 @@ describe('values', () => {
   it.each(['"a', "'a", 'a\\'])('refuses to split %s', (text) => expect(() => splitCommand(text)).toThrow(ValueError));
 
   it('splits what is quoted back into the same words', () => {
-    fc.assert(fc.property(fc.array(fc.string()), (words) => {
-      expect(splitCommand(words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' '))).toEqual(words);
-    }));
+    fc.assert(
+      fc.property(fc.array(fc.string()), (words) => {
+        expect(splitCommand(words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' '))).toEqual(words);
+      }),
+    );
   });
 
   it('reads port ranges and subnets', () => {
     expect(parsePortRange('80')).toEqual({ first: 80, last: 80 });
     expect(parsePortRange('8000-8010')).toEqual({ first: 8000, last: 8010 });
     for (const text of ['', '0', '65536', '9-8', '1-2-3', 'a', '-1', '1-']) expect(() => parsePortRange(text)).toThrow(ValueError);
-    expect(['10.9.0.0/24', 'fd00::/64', '10.9.0.0', '10.9.0.0/33', 'x/1', '10.0.0.0/8/8', 'fe80::1%eth0/64'].map(isSubnet)).toEqual([true, true, false, false, false, false, false]);
+    expect(['10.9.0.0/24', 'fd00::/64', '10.9.0.0', '10.9.0.0/33', 'x/1', '10.0.0.0/8/8', 'fe80::1%eth0/64'].map(isSubnet)).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+      false,
+      false,
+    ]);
   });
 });
 

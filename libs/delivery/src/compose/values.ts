@@ -6,7 +6,7 @@ export class ValueError extends Error {}
 const unitNs: Record<string, bigint> = {
   ns: 1n,
   us: 1_000n,
-  'µs': 1_000n,
+  µs: 1_000n,
   ms: 1_000_000n,
   s: 1_000_000_000n,
   m: 60_000_000_000n,
@@ -37,7 +37,8 @@ export function parseBytes(text: string): number {
 
 /** Billionths of a CPU of a decimal such as `0.25`; exact, no binary fraction in between. */
 export function parseNanoCpus(text: string): number {
-  if (!/^\d{1,6}(?:\.\d{1,9})?$/.test(text)) throw new ValueError('must be a decimal number of CPUs with at most 9 digits after the point, such as 0.5');
+  if (!/^\d{1,6}(?:\.\d{1,9})?$/.test(text))
+    throw new ValueError('must be a decimal number of CPUs with at most 9 digits after the point, such as 0.5');
   return safe(scale(text, 1_000_000_000n).whole, 'is too large');
 }
 
@@ -90,7 +91,8 @@ export function parsePortRange(text: string): { first: number; last: number } {
   const found = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text);
   const first = Number(found?.[1]);
   const last = Number(found?.[2] ?? found?.[1]);
-  if (found === null || first < 1 || last > 65_535 || last < first) throw new ValueError('must be a port (1 to 65535) or a range such as 8000-8010');
+  if (found === null || first < 1 || last > 65_535 || last < first)
+    throw new ValueError('must be a port (1 to 65535) or a range such as 8000-8010');
   return { first, last };
 }
 
@@ -103,7 +105,9 @@ export function isAddress(text: string): boolean {
 export function isSubnet(text: string): boolean {
   const [address = '', length = '', more] = text.split('/');
   const version = isIP(address);
-  return more === undefined && version !== 0 && isAddress(address) && /^\d{1,3}$/.test(length) && Number(length) <= (version === 4 ? 32 : 128);
+  return (
+    more === undefined && version !== 0 && isAddress(address) && /^\d{1,3}$/.test(length) && Number(length) <= (version === 4 ? 32 : 128)
+  );
 }
 
 /** A comparison that depends on nothing but the code units, so that equal input gives equal order everywhere. */
