@@ -1,0 +1,15 @@
+export * from './digest-use';
+export * from './distribution.client';
+export * from './entities';
+export * from './events';
+export * from './images';
+export { digestOf, manifestTypes, maxManifestBytes } from './manifest';
+export * from './problems';
+export * from './reference';
+export * from './registry-front';
+export * from './registry-rights';
+export * from './registry-tokens';
+export * from './registry.module';
+export { Repositories, type KnownRepository, type ManifestEntry, type TagEntry } from './repositories';
+export * from './scope';
+export { makeTokenCertificate, tokenIssuer, tokenLifetimeSeconds, tokenService, TokenSigner } from './token-signer';

@@ -1,0 +1,3 @@
+export * from './distribution';
+export * from './images';
+export * from './rooms';
