@@ -1,0 +1,31 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** How an engine is reached, without secrets; those of `tls` are sealed apart. */
+export type StoredEndpoint = { kind: 'socket'; path: string } | { kind: 'tls'; host: string; port: number };
+
+/** What the last check saw. */
+export type ClusterState = 'ready' | 'unreachable' | 'not-a-manager';
+
+/** One Swarm, reached through one of its managers. */
+@Entity('clusters_clusters')
+export class Cluster {
+  @PrimaryColumn('uuid') id!: string;
+  @Column('text') name!: string;
+  @Column('jsonb') endpoint!: StoredEndpoint;
+  /** Sealed JSON `{ca, cert, key}`, purpose `clusters.tls`; null for sockets. */
+  @Column('text', { name: 'sealed_tls', nullable: true }) sealedTls!: string | null;
+  @Column('text', { name: 'swarm_id' }) swarmId!: string;
+  @Column('text', { name: 'engine_version' }) engineVersion!: string;
+  /** The Engine API version that we speak with it. */
+  @Column('text', { name: 'api_version' }) apiVersion!: string;
+  @Column('integer', { name: 'node_count' }) nodeCount!: number;
+  @Column('text') state!: ClusterState;
+  /** Why the state is not `ready`, or a warning; else empty. */
+  @Column('text', { name: 'state_detail' }) stateDetail!: string;
+  @Column('timestamptz', { name: 'checked_at' }) checkedAt!: Date;
+  @Column('timestamptz', { name: 'created_at' }) createdAt!: Date;
+  @Column('integer') version!: number;
+}
+
+/** Entities of this room. */
+export const clustersEntities = [Cluster];

@@ -1,0 +1,9 @@
+import { Module } from '@nestjs/common';
+import { AccessModule } from '@gantry/access';
+import { AuditModule } from '@gantry/audit';
+import { Clusters } from './clusters';
+import { Apply, Judge } from './judgement';
+
+/** Clusters, judge and apply. `ImageAdmission` must be bound by a global module of the app. */
+@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Judge, Apply], exports: [Clusters, Judge, Apply] })
+export class ClustersModule {}

@@ -1,0 +1,247 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { Access, type ResourceRef } from '@gantry/access';
+import { Audit } from '@gantry/audit';
+import {
+  Clock, CONFIG, Db, decodeCursor, isLoopback, isUniqueViolation, isUuid, Problem, requestProblem, Sealer, toPage, uuidv7, type Config, type Context, type Page,
+} from '@gantry/platform';
+import { Cluster, type ClusterState, type StoredEndpoint } from './cluster.entity';
+import { connectEngine, EngineClient, EngineError, type Endpoint } from './engine.client';
+import { clustersProblem } from './problems';
+
+const tlsPurpose = 'clusters.tls';
+
+/** What a check of an engine found. */
+interface Findings {
+  swarmId: string;
+  engineVersion: string;
+  apiVersion: string;
+  nodeCount: number;
+  warning: string;
+}
+
+/** The registered swarms and the way to their engines. */
+@Injectable()
+export class Clusters {
+  /** Clients by cluster id, as long as endpoint and API version stay the same. */
+  private readonly clients = new Map<string, { key: string; client: EngineClient }>();
+
+  constructor(
+    private readonly db: Db,
+    private readonly sealer: Sealer,
+    private readonly clock: Clock,
+    private readonly access: Access,
+    private readonly audit: Audit,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  /** For `access`: clusters belong to operations, in `/System`. */
+  ref(cluster: { id: string }): ResourceRef {
+    return { kind: 'cluster', id: cluster.id };
+  }
+
+  /** Reference by id or name, or null. */
+  async findRef(ctx: Context, idOrName: string): Promise<ResourceRef | null> {
+    const cluster = await this.find(ctx, idOrName);
+    return cluster && this.ref(cluster);
+  }
+
+  /**
+   * Registers a swarm by one of its managers, after asking it.
+   * @throws clusters.unreachable, clusters.tls-failed, clusters.bad-credentials, clusters.too-old, clusters.not-a-manager,
+   * clusters.registry-unreachable, clusters.already-registered, request.name-taken
+   */
+  async register(ctx: Context, input: { name: string; endpoint: Endpoint }): Promise<Cluster> {
+    const findings = await this.ask(input.endpoint);
+    const now = this.clock.now();
+    const cluster: Cluster = {
+      id: uuidv7(),
+      name: input.name,
+      ...this.store(input.endpoint),
+      ...stored(findings),
+      state: 'ready',
+      checkedAt: now,
+      createdAt: now,
+      version: 1,
+    };
+    await this.named(ctx, input.name, findings.swarmId, () =>
+      this.db.transaction(ctx, async (tx) => {
+        await this.db.repo(tx, Cluster).insert(cluster);
+        await this.access.place(tx, this.ref(cluster), this.access.systemCollection());
+        await this.audit.record(tx, { action: 'cluster.create', resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'success', detail: { endpoint: cluster.endpoint, swarm: cluster.swarmId, engine: cluster.engineVersion } });
+      }),
+    );
+    return cluster;
+  }
+
+  /** Clusters that the actor may see, by name. */
+  async list(ctx: Context, page: { limit: number; cursor?: string }): Promise<Page<Cluster>> {
+    const [after] = decodeCursor(page.cursor, 1) ?? [''];
+    const rows = await this.db.repo(ctx, Cluster).createQueryBuilder('c').where('c.name > :after', { after }).orderBy('c.name').getMany();
+    return toPage(this.access.filter(ctx, 'cluster:view', rows, (cluster) => this.ref(cluster)).slice(0, page.limit + 1), page.limit, (cluster) => [cluster.name]);
+  }
+
+  async find(ctx: Context, idOrName: string): Promise<Cluster | null> {
+    return this.db.repo(ctx, Cluster).findOneBy(isUuid(idOrName) ? { id: idOrName } : { name: idOrName });
+  }
+
+  /** @throws request.not-found */
+  async get(ctx: Context, idOrName: string): Promise<Cluster> {
+    const cluster = await this.find(ctx, idOrName);
+    if (!cluster) throw requestProblem('not-found', { detail: 'There is no such cluster.' });
+    return cluster;
+  }
+
+  /**
+   * Renames it or changes how it is reached; a new endpoint must lead to the same swarm.
+   * @throws request.precondition-failed, request.name-taken, clusters.other-swarm, and what `register` throws for the endpoint
+   */
+  async update(ctx: Context, idOrName: string, version: number, input: { name?: string; endpoint?: Endpoint }): Promise<Cluster> {
+    const before = await this.get(ctx, idOrName);
+    if (before.version !== version) throw requestProblem('precondition-failed');
+    const changes: Partial<Cluster> = { version: version + 1 };
+    if (input.name !== undefined) changes.name = input.name;
+    if (input.endpoint !== undefined) {
+      const findings = await this.ask(input.endpoint);
+      if (findings.swarmId !== before.swarmId) throw clustersProblem('other-swarm', { detail: `${before.name} is swarm ${before.swarmId}; this engine belongs to ${findings.swarmId}.` });
+      Object.assign(changes, this.store(input.endpoint), stored(findings), { state: 'ready', checkedAt: this.clock.now() });
+    }
+    await this.named(ctx, input.name ?? before.name, before.swarmId, () =>
+      this.db.transaction(ctx, async (tx) => {
+        const result = await this.db.repo(tx, Cluster).update({ id: before.id, version }, changes);
+        if (result.affected !== 1) throw requestProblem('precondition-failed');
+        await this.audit.record(tx, { action: 'cluster.update', resource: { kind: 'cluster', id: before.id, name: changes.name ?? before.name }, outcome: 'success', detail: { changed: Object.keys(input), ...(changes.endpoint ? { endpoint: changes.endpoint } : {}) } });
+      }),
+    );
+    return { ...before, ...changes };
+  }
+
+  /** Forgets the cluster; nothing on it is touched. @throws clusters.in-use while environments deploy to it, request.precondition-failed */
+  async remove(ctx: Context, idOrName: string, version: number): Promise<void> {
+    const cluster = await this.get(ctx, idOrName);
+    try {
+      await this.db.transaction(ctx, async (tx) => {
+        const result = await this.db.repo(tx, Cluster).delete({ id: cluster.id, version });
+        if (result.affected !== 1) throw requestProblem('precondition-failed');
+        await this.access.unplace(tx, this.ref(cluster));
+        await this.audit.record(tx, { action: 'cluster.delete', resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'success' });
+      });
+    } catch (error) {
+      // 23503: another room's row refers to the cluster.
+      if ((error as { driverError?: { code?: string } }).driverError?.code === '23503') throw clustersProblem('in-use', { detail: `Environments still deploy to ${cluster.name}.`, cause: error });
+      throw error;
+    }
+    this.clients.delete(cluster.id);
+  }
+
+  /** Asks the engine again and stores what it says: state, versions, number of nodes. Does not throw when the engine is away; the state tells. */
+  async check(ctx: Context, idOrName: string): Promise<Cluster> {
+    const cluster = await this.get(ctx, idOrName);
+    let changes: Partial<Cluster>;
+    try {
+      const findings = await this.ask(this.endpointOf(cluster), true);
+      if (findings.swarmId !== cluster.swarmId) changes = { state: 'not-a-manager', stateDetail: `The engine now belongs to another swarm, ${findings.swarmId}.` };
+      else changes = { ...stored(findings), state: 'ready' };
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      const state: ClusterState = error.code === 'clusters.not-a-manager' ? 'not-a-manager' : 'unreachable';
+      changes = { state, stateDetail: error.detail };
+    }
+    changes.checkedAt = this.clock.now();
+    await this.db.transaction(ctx, async (tx) => {
+      await this.db.repo(tx, Cluster).update({ id: cluster.id }, changes);
+      if (changes.state !== cluster.state) {
+        await this.audit.record(tx, { action: 'cluster.check', resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: changes.state === 'ready' ? 'success' : 'failed', detail: { from: cluster.state, to: changes.state, reason: changes.stateDetail } });
+      }
+    });
+    return { ...cluster, ...changes };
+  }
+
+  /** Typed client of the cluster's engine; connects on first use. Accepts an id too. @throws request.not-found */
+  async engine(ctx: Context, cluster: Cluster | string): Promise<EngineClient> {
+    const row = typeof cluster === 'string' ? await this.get(ctx, cluster) : cluster;
+    const key = `${row.apiVersion} ${JSON.stringify(row.endpoint)} ${row.sealedTls ?? ''}`;
+    const known = this.clients.get(row.id);
+    if (known?.key === key) return known.client;
+    const client = new EngineClient(connectEngine(this.endpointOf(row)), row.apiVersion, this.config.engineTimeoutSeconds);
+    this.clients.set(row.id, { key, client });
+    return client;
+  }
+
+  private async ask(endpoint: Endpoint, grown = false): Promise<Findings> {
+    checkCredentials(endpoint);
+    try {
+      const client = await EngineClient.negotiate(connectEngine(endpoint), this.config.engineTimeoutSeconds);
+      const info = await client.info();
+      const { swarmId, nodeCount } = await this.askSwarm(client, info.Swarm ?? {});
+      const warning = this.registryWarning(endpoint, nodeCount);
+      // A swarm that is registered may grow; refusing to know it would not help anybody.
+      if (nodeCount > 1 && warning !== '' && !grown) throw clustersProblem('registry-unreachable', { detail: warning });
+      return { swarmId, engineVersion: info.ServerVersion ?? '', apiVersion: client.apiVersion, nodeCount, warning };
+    } catch (error) {
+      throw error instanceof EngineError ? error.toProblem() : error;
+    }
+  }
+
+  private async askSwarm(client: EngineClient, swarm: { LocalNodeState?: string; ControlAvailable?: boolean; Error?: string; Nodes?: number }): Promise<{ swarmId: string; nodeCount: number }> {
+    const { address } = client.connection;
+    if (swarm.LocalNodeState !== 'active') throw clustersProblem('not-a-manager', { detail: `${address} is in no swarm (${swarm.LocalNodeState ?? 'unknown'}). Run \`docker swarm init --advertise-addr <address>\` on it.` });
+    if (!swarm.ControlAvailable) throw clustersProblem('not-a-manager', { detail: `${address} is a worker. Give the address of a manager of its swarm.` });
+    if (swarm.Error) throw clustersProblem('not-a-manager', { detail: `${address} is a manager, but its swarm is not in order: ${swarm.Error}` });
+    const { ID } = await client.swarm();
+    return { swarmId: ID, nodeCount: swarm.Nodes ?? 1 };
+  }
+
+  private registryWarning(endpoint: Endpoint, nodeCount: number): string {
+    const { registryPublicHost } = this.config;
+    if (!isLoopback(registryPublicHost.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'))) return '';
+    const remedy = 'Set GANTRY_REGISTRY_PUBLIC_HOST to a name or address that every node reaches.';
+    if (nodeCount > 1) return `The registry’s public host is ${registryPublicHost}, which each of the ${nodeCount} nodes takes for itself. ${remedy}`;
+    if (endpoint.kind === 'tls' && !isLoopback(endpoint.host)) return `The registry’s public host is ${registryPublicHost}, which works only if the engine runs on this machine. ${remedy}`;
+    return '';
+  }
+
+  private store(endpoint: Endpoint): { endpoint: StoredEndpoint; sealedTls: string | null } {
+    if (endpoint.kind === 'socket') return { endpoint: { kind: 'socket', path: endpoint.path }, sealedTls: null };
+    const { host, port, ca, cert, key } = endpoint;
+    return { endpoint: { kind: 'tls', host, port }, sealedTls: this.sealer.seal(JSON.stringify({ ca, cert, key }), tlsPurpose) };
+  }
+
+  private endpointOf(cluster: Cluster): Endpoint {
+    if (cluster.endpoint.kind === 'socket') return cluster.endpoint;
+    const tls = JSON.parse(this.sealer.open(cluster.sealedTls ?? '', tlsPurpose).toString()) as { ca: string; cert: string; key: string };
+    return { ...cluster.endpoint, ...tls };
+  }
+
+  private async named<T>(ctx: Context, name: string, swarmId: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (isUniqueViolation(error, 'clusters_clusters_name')) throw requestProblem('name-taken', { errors: [{ pointer: '/name', detail: `there is a cluster ${name} already` }], cause: error });
+      if (!isUniqueViolation(error, 'clusters_clusters_swarm')) throw error;
+      const other = await this.db.repo({ ...ctx, tx: null, afterCommit: null }, Cluster).findOneBy({ swarmId });
+      throw clustersProblem('already-registered', { detail: `This swarm is cluster ${other?.name ?? swarmId}.`, cause: error });
+    }
+  }
+}
+
+function stored(findings: Findings): Pick<Cluster, 'swarmId' | 'engineVersion' | 'apiVersion' | 'nodeCount' | 'stateDetail'> {
+  const { warning, ...rest } = findings;
+  return { ...rest, stateDetail: warning };
+}
+
+function checkCredentials(endpoint: Endpoint): void {
+  if (endpoint.kind !== 'tls') return;
+  const fault = (pointer: string, detail: string, cause?: unknown): Problem => clustersProblem('bad-credentials', { errors: [{ pointer: `/endpoint/${pointer}`, detail }], cause });
+  const read = <T>(pointer: string, what: string, parse: () => T): T => {
+    try {
+      return parse();
+    } catch (error) {
+      throw fault(pointer, `not ${what}`, error);
+    }
+  };
+  read('ca', 'a PEM certificate', () => new X509Certificate(endpoint.ca));
+  const cert = read('cert', 'a PEM certificate', () => new X509Certificate(endpoint.cert));
+  const key = read('key', 'an unencrypted PEM private key', () => createPrivateKey(endpoint.key));
+  if (!cert.checkPrivateKey(key)) throw fault('key', 'the private key does not belong to `cert`');
+}

@@ -1,0 +1,10 @@
+export { Cluster, clustersEntities, type ClusterState, type StoredEndpoint } from './cluster.entity';
+export { Clusters } from './clusters';
+export { ClustersModule } from './clusters.module';
+export { connectEngine, EngineClient, EngineConnection, EngineError, newestApiVersion, oldestApiVersion, stackLabel, type Endpoint, type EngineCall, type RegistryAuth } from './engine.client';
+export type * from './engine.types';
+export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeconds, type Admission, type Outcome } from './judgement';
+export { clustersProblem } from './problems';
+export { changeTypes, pinnedImage, ruleOn, type Change, type HostOption, type ImageUse, type ObjectKind, type ObjectUse, type Ruling, type Wish } from './rules';
+export { configSpec, networkSpec, secretSpec, serviceSpec, type ConfigSpec, type NetworkSpec, type SecretSpec, type ServiceSpec } from './specs';
+export { converge, type Convergence, type Observation, type WatchMemory, type WatchOptions } from './watch';
