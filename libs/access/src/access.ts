@@ -1,5 +1,5 @@
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
-import { Db, LOGGER, requestProblem, systemContext, type Actor, type Context, type Logger } from '@gantry/platform';
+import { Db, LOGGER, requestProblem, systemContext, type Actor, type ActorLimits, type Context, type Logger } from '@gantry/platform';
 import { decide, ownerOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type ResourceRef } from './decide';
 import { memberOperations, systemOperations, type Operation } from './operations';
 import { Snapshot, type Change } from './snapshot';
@@ -67,8 +67,9 @@ export class Access implements OnModuleInit, OnModuleDestroy {
     return decide(this.snapshot, ctx.actor, operation, resource);
   }
 
-  /** Like `can` for somebody else, for `explain`. */
-  canActor(actor: Actor, operation: Operation, resource: ResourceRef): Decision {
+  /** What `can` would say to somebody else who comes with a credential of these limits. */
+  explain(account: Pick<AccountFacts, 'id' | 'kind' | 'name' | 'admin'>, limits: ActorLimits | null, operation: Operation, resource: ResourceRef): Decision {
+    const actor: Actor = { kind: account.kind === 'robot' ? 'robot' : 'user', id: account.id, name: account.name, admin: account.admin, credentialId: null, limits };
     return decide(this.snapshot, actor, operation, resource);
   }
 
@@ -126,6 +127,12 @@ export class Access implements OnModuleInit, OnModuleDestroy {
   /** Account whose repositories have this first path component, from the snapshot. */
   findNamespace(namespace: string): AccountFacts | undefined {
     return this.snapshot.namespaces.get(namespace);
+  }
+
+  /** Reference of a collection by id or path, or null. */
+  findCollection(_ctx: Context, idOrPath: string): ResourceRef | null {
+    const found = this.snapshot.collections.get(idOrPath) ?? [...this.snapshot.collections.values()].find((collection) => collection.path === idOrPath);
+    return found ? { kind: 'collection', id: found.id } : null;
   }
 
   /** All collections whose content the actor may see, by path. */

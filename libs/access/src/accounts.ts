@@ -158,7 +158,8 @@ export class Accounts {
     if (options.kind) query.andWhere('account.kind = :kind', { kind: options.kind });
     if (options.owner !== undefined) query.andWhere('account.ownerId = :owner', { owner: options.owner });
     const after = decodeCursor(options.cursor, 1)?.[0];
-    if (after !== undefined) query.andWhere('account.id > :after', { after: isUuid(after) ? after : '00000000-0000-0000-0000-000000000000' });
+    if (after !== undefined && !isUuid(after)) throw requestProblem('invalid', { errors: [{ pointer: 'query/cursor', detail: 'not a cursor of this list' }] });
+    if (after !== undefined) query.andWhere('account.id > :after', { after });
     const page = toPage(await query.getMany(), options.limit, (account) => [account.id]);
     return { ...page, items: this.access.filter(ctx, 'account:view', page.items, (account) => accountRef(account.id)) };
   }

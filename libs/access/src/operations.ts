@@ -9,7 +9,7 @@ const catalogue = {
   plan: ['view', 'create'],
   deployment: ['view', 'create', 'cancel', 'rollback'],
   trigger: ['view', 'create', 'delete'],
-  'signing-key': ['view', 'create', 'update', 'delete'],
+  'signing-key': ['view', 'create', 'update', 'delete', 'sign'],
   'signature-policy': ['view', 'create', 'update', 'delete'],
   collection: ['view'],
   audit: ['view'],

@@ -114,6 +114,12 @@ export class Tokens {
     return row ? { kind: 'token', id, parent: accountRef(row.owner) } : null;
   }
 
+  /** What a robot's token is limited to; an empty list of operations where it has no token. */
+  async findRobotLimits(ctx: Context, accountId: string): Promise<ActorLimits> {
+    const token = await this.db.repo(ctx, Token).findOneBy({ accountId });
+    return token?.limits ?? { operations: [] };
+  }
+
   /** Ends a token at once here, within a second elsewhere; a robot's account goes with it. @throws request.not-found */
   async revoke(ctx: Context, id: string): Promise<void> {
     await this.db.transaction(ctx, async (tx) => {

@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { Clock, Db, decodeCursor, toPage, uuidv7, type Context, type Page } from '@gantry/platform';
+import { Clock, Db, decodeCursor, isUuid, requestProblem, toPage, uuidv7, type Context, type Page } from '@gantry/platform';
 import { AuditKey, describeKey, verifySignature } from './audit-key';
 import { checkpointText, genesisHash, rowHash, type ChainedRow } from './chain';
 import { safeDetail, storableText } from './detail';
@@ -158,6 +158,7 @@ export class Audit implements OnModuleDestroy {
   async list(ctx: Context, filter: AuditFilter): Promise<Page<AuditRow>> {
     const query = this.db.repo(ctx, AuditRow).createQueryBuilder('entry').orderBy('entry.id', 'DESC').limit(filter.limit + 1);
     const after = decodeCursor(filter.cursor, 1)?.[0];
+    if (after !== undefined && !isUuid(after)) throw requestProblem('invalid', { errors: [{ pointer: 'query/cursor', detail: 'not a cursor of this list' }] });
     const conditions: [string, string, unknown][] = [
       ['entry.id < :after', 'after', after],
       ['(entry.actorId = :actor or entry.actorName = :actor)', 'actor', filter.actor],
