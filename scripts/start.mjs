@@ -45,7 +45,7 @@ async function step(name, work) {
   process.stdout.write(`  ok      ${name.padEnd(24)} ${took.toFixed(2).padStart(7)} s\n`);
 }
 
-/** Runs a tool with its output in a log; shows the log's end when it fails. */
+/** Runs a tool with its output in a log, which the error quotes when it fails: npm says the reason first, others last. */
 async function run(name, file, argv) {
   mkdirSync(join(root, '.cache'), { recursive: true });
   const logFile = join(root, '.cache', `${name}.log`);
@@ -66,8 +66,9 @@ async function run(name, file, argv) {
     });
     if (interrupted) process.exit(130);
     if (code !== 0) {
-      const end = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-12).map((line) => `  ${line}`).join('\n');
-      throw new Error(`"${[file, ...argv].join(' ')}" failed (exit ${code}). Its last lines:\n${end}`);
+      const lines = readFileSync(logFile, 'utf8').trim().split('\n');
+      const told = (name === 'npm' ? lines.slice(0, 12) : lines.slice(-12)).map((line) => `  ${line}`).join('\n');
+      throw new Error(`"${[file, ...argv].join(' ')}" failed (exit ${code}). From ${logFile}:\n${told}`);
     }
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
@@ -78,6 +79,23 @@ async function run(name, file, argv) {
 function runNpm(name, argv) {
   const script = process.env.npm_execpath;
   return script && /\.c?js$/.test(script) && existsSync(script) ? run(name, process.execPath, [script, ...argv]) : run(name, 'npm', argv);
+}
+
+/**
+ * Installs what the lock file says. `npm ci` refuses a lock file that lacks the packages of other systems, which is what
+ * npm writes when its registry mirror doesn't have them; then `npm install` takes the same versions from the same file.
+ */
+async function installDependencies() {
+  const common = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  if (existsSync(join(root, 'package-lock.json'))) {
+    try {
+      await runNpm('npm', ['ci', ...common]);
+      return;
+    } catch (error) {
+      if (!error.message.includes('EUSAGE')) throw error;
+    }
+  }
+  await runNpm('npm', ['install', '--no-save', ...common]);
 }
 
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -96,8 +114,7 @@ if (unknown !== undefined) stop(`unknown argument ${unknown}; "npm start -- --he
 try {
   await withCheckout(root, async () => {
     if (!areDependenciesFresh(root)) {
-      const verb = existsSync(join(root, 'package-lock.json')) ? 'ci' : 'install';
-      await step('npm dependencies', () => runNpm('npm', [verb, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']));
+      await step('npm dependencies', installDependencies);
       markDependencies(root);
     }
     if (!isBuildFresh(root)) {
@@ -108,6 +125,17 @@ try {
   });
 } catch (error) {
   stop(error.message);
+}
+
+// npm passes a SIGTERM on to its shell, which dies of it without a word to us; that parent's end is then our signal.
+if (process.env.npm_lifecycle_event) {
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    process.kill(process.pid, 'SIGTERM');
+  }, 250);
+  watch.unref();
 }
 
 // In this process, not in one more below it: a kill of this one is then a kill of Gantry, and no second Node waits in memory.

@@ -1,6 +1,6 @@
 import { mkdirSync, statfsSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { isErrno } from './proc';
+import { errnoOf, isErrno } from './proc';
 import { StartError } from './start-error';
 
 /** A port that a listener of ours needs, and the setting that moves it. */
@@ -31,7 +31,7 @@ export async function checkPorts(wishes: readonly PortWish[]): Promise<void> {
 export function tryPort(port: number, address: string): Promise<string | null> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', (error) => resolve('code' in error && typeof error.code === 'string' ? error.code : 'error'));
+    server.once('error', (error) => resolve(errnoOf(error) ?? 'error'));
     server.listen({ port, host: address, exclusive: true }, () => server.close(() => resolve(null)));
   });
 }
@@ -66,8 +66,7 @@ export function prepareHome(home: string): void {
     if (message !== null) throw new StartError(message);
   } catch (cause) {
     if (isErrno(cause, 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'ENOSPC')) {
-      const reason = cause instanceof Error ? cause.message : '';
-      throw new StartError(`${home} (GANTRY_HOME) can't be used: ${reason}; set GANTRY_HOME to a folder that you may write to`, { cause });
+      throw new StartError(`${home} (GANTRY_HOME) can't be used (${errnoOf(cause)}); set GANTRY_HOME to a folder that you may write to`, { cause });
     }
     throw cause;
   }

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { lastLines, openLog } from './logs';
-import { identify, isAlive, isErrno, listProcesses, readArguments, type ProcessIdentity } from './proc';
+import { findProcess, identify, isAlive, isErrno, listProcesses, readArguments, readBootId, type ProcessIdentity } from './proc';
 import { StartError } from './start-error';
 
 /** A program that Gantry runs beside itself. */
@@ -177,34 +177,35 @@ export class Children {
       stopping: false,
       watch: null,
     };
-    const died = (): void => {
+    const died = (how = ''): void => {
       if (entry.stopping) return;
       entry.stopping = true;
       if (entry.watch) clearInterval(entry.watch);
       this.entries.splice(this.entries.indexOf(entry), 1);
       this.removeRecord(spec.name);
-      this.onDeath(spec.name, this.deathMessage(spec.name));
+      this.onDeath(spec.name, this.deathMessage(spec.name, how));
     };
     if (child === null) {
       entry.watch = setInterval(() => {
         if (!isAlive(identity)) died();
       }, adoptedPollMs);
     } else {
-      child.once('exit', died);
+      child.once('exit', (code, cause) => died(cause === null ? ` (exit ${code})` : ` (${cause})`));
     }
     this.entries.push(entry);
     return entry;
   }
 
-  private deathMessage(name: string): string {
+  private deathMessage(name: string, how = ''): string {
     const file = this.logFile(name);
-    return `${name} ended by itself. Its log ${file} ends with:\n${lastLines(file, 8)}`;
+    return `${name} ended by itself${how}. Its log ${file} ends with:\n${lastLines(file, 8)}`;
   }
 
   /** Ends what an earlier run left of this program, so that its port is free again. */
   async endOrphan(spec: ChildSpec): Promise<void> {
     const record = this.findRecord(spec.name);
     if (record !== null && isAlive(record)) await this.end(record, spec.stop);
+    else if (record !== null) killRemains(record);
     this.removeRecord(spec.name);
     // killed between starting a child and recording it: the child is known by what it was started with
     for (const { pid } of listProcesses()) {
@@ -274,6 +275,18 @@ async function waitGone(identity: ProcessIdentity, seconds: number): Promise<boo
 function killSession(leader: number): void {
   for (const member of listProcesses()) {
     if (member.session === leader) signal(member.pid, 'SIGKILL');
+  }
+}
+
+/**
+ * Kills what outlives a leader that is gone, such as the backends of a killed postmaster, which still hold its memory.
+ * While one lives, the kernel gives the leader's number to nobody else; the name is a second proof.
+ */
+function killRemains(record: ChildRecord): void {
+  if (record.bootId !== readBootId() || findProcess(record.pid) !== null) return;
+  const comm = basename(record.argv0).slice(0, 15); // TASK_COMM_LEN
+  for (const member of listProcesses()) {
+    if (member.session === record.pid && member.comm === comm) signal(member.pid, 'SIGKILL');
   }
 }
 

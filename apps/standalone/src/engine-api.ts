@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
+import { errnoOf } from './proc';
 import { StartError } from './start-error';
 
 /** How an engine is reached. */
@@ -100,6 +101,6 @@ export async function probeEngine(endpoint: EngineEndpoint): Promise<string | nu
     return status === 200 ? null : `status ${status}`;
   } catch (error) {
     if (error instanceof StartError) throw error;
-    return error instanceof Error ? ('code' in error && typeof error.code === 'string' ? error.code : error.message) : 'error';
+    return errnoOf(error) ?? (error instanceof Error ? error.message : 'error');
   }
 }

@@ -79,6 +79,12 @@ function readProcFile(path: string): string | null {
 
 /** Whether a caught value is a system error with one of these codes (`ENOENT`, …). */
 export function isErrno(error: unknown, ...codes: string[]): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && codes.includes(code);
+  const code = errnoOf(error);
+  return code !== null && codes.includes(code);
+}
+
+/** The code of a system error (`ECONNREFUSED`, …), or null. By shape, since an error of another realm is no instance of our Error. */
+export function errnoOf(error: unknown): string | null {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : null;
 }

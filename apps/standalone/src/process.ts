@@ -85,10 +85,9 @@ export async function runProcess(app: StandaloneApp, start: ProcessStart): Promi
       process.once('uncaughtException', (error) => done(error.stack ?? error.message));
     });
     const reason = await Promise.race([stopAsked, running.failed, crashed]);
+    if (reason !== 'asked') process.stderr.write(`\nGantry stops: ${reason}\n`);
     await running.stop();
-    if (reason === 'asked') return 0;
-    process.stderr.write(`\nGantry stopped: ${reason}\n`);
-    return 1;
+    return reason === 'asked' ? 0 : 1;
   } catch (error) {
     if (error instanceof Interrupted) return 130;
     const isExpected = error instanceof StartError || error instanceof ConfigError;

@@ -51,7 +51,7 @@ export interface StandaloneApp {
 export interface RunningStandalone {
   /** Stops all that was started, in reverse order. Idempotent. */
   stop: () => Promise<void>;
-  /** Resolves with a reason when a part ended by itself and everything was stopped for it. */
+  /** Resolves with the reason when a part has ended by itself; the caller then stops the rest. */
   failed: Promise<string>;
 }
 
@@ -157,8 +157,7 @@ export async function runStandalone(options: StandaloneOptions, app: StandaloneA
     await stop();
     throw error;
   }
-  void failed.then(() => stop());
-  return { stop, failed: failed.then(async (reason) => (await stop(), reason)) };
+  return { stop, failed };
 }
 
 function portWishes(options: StandaloneOptions, sampleMayRun: boolean): PortWish[] {

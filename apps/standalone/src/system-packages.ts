@@ -214,34 +214,34 @@ async function keepRegistryServiceOff(options: PackageOptions): Promise<void> {
 }
 
 const policyFile = '/usr/sbin/policy-rc.d';
-const savedPolicyFile = '/usr/sbin/policy-rc.d.before-gantry';
 const guardMark = '# held back by Gantry, process ';
+const savedName = (file: string): string => `${file}.before-gantry`;
 
 /**
  * Keeps package scripts from starting services (the policy-rc.d interface of invoke-rc.d(8): exit 101 forbids).
  * The machine's own file is set aside and put back by the function that is returned; `repairServiceGuard` does it after a crash.
  */
-export function holdServices(): () => void {
-  repairServiceGuard();
-  if (existsSync(policyFile)) renameSync(policyFile, savedPolicyFile);
-  writeFileSync(policyFile, `#!/bin/sh\n${guardMark}${process.pid}\nexit 101\n`, { mode: 0o755, flag: 'wx' });
-  return restorePolicy;
+export function holdServices(file = policyFile): () => void {
+  repairServiceGuard(file);
+  if (existsSync(file)) renameSync(file, savedName(file));
+  writeFileSync(file, `#!/bin/sh\n${guardMark}${process.pid}\nexit 101\n`, { mode: 0o755, flag: 'wx' });
+  return () => restorePolicy(file);
 }
 
-/** Undoes what a killed installation left of `holdServices`. */
-export function repairServiceGuard(): void {
-  const holder = existsSync(policyFile) ? new RegExp(`^${guardMark}(\\d+)$`, 'm').exec(readFileSync(policyFile, 'utf8'))?.[1] : undefined;
+/** Undoes what a killed installation left of `holdServices`. Throws StartError while the one that holds them still runs. */
+export function repairServiceGuard(file = policyFile): void {
+  const holder = existsSync(file) ? new RegExp(`^${guardMark}(\\d+)$`, 'm').exec(readFileSync(file, 'utf8'))?.[1] : undefined;
   if (holder !== undefined) {
     if (Number(holder) !== process.pid && findProcess(Number(holder)) !== null) throw new StartError(`Another Gantry (process ${holder}) is installing packages; wait for it, then start again.`);
-    restorePolicy();
-  } else if (existsSync(savedPolicyFile) && !existsSync(policyFile)) {
-    renameSync(savedPolicyFile, policyFile); // killed between setting aside and writing ours
+    restorePolicy(file);
+  } else if (existsSync(savedName(file)) && !existsSync(file)) {
+    renameSync(savedName(file), file); // killed between setting aside and writing ours
   }
 }
 
-function restorePolicy(): void {
-  if (existsSync(savedPolicyFile)) renameSync(savedPolicyFile, policyFile);
-  else if (existsSync(policyFile) && readFileSync(policyFile, 'utf8').includes(guardMark)) unlinkSync(policyFile);
+function restorePolicy(file: string): void {
+  if (existsSync(savedName(file))) renameSync(savedName(file), file);
+  else if (existsSync(file) && readFileSync(file, 'utf8').includes(guardMark)) unlinkSync(file);
 }
 
 function childEnv(options: PackageOptions): Record<string, string> {
