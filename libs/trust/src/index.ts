@@ -1,0 +1,15 @@
+export { EnrolledKey, SignaturePolicy, trustEntities, VerdictRow, type VerdictKey } from './entities';
+export { REASON_CODES, type Evidence, type Finding, type ReasonCode, type RejectedCandidate, type SignatureFormat, type VerifiedSignature } from './formats/findings';
+export { collectSignatures } from './formats/collect';
+export { isSha256Digest, sha256Digest, type EvidenceSource } from './formats/evidence';
+export { evaluate, type KeyStanding, type PolicyMode, type PolicyRule, type PolicyVerdict } from './formats/evaluate';
+export { generateSigningKey, KeyFormatError, parsePublicKey, parseSigningKey, trustKey, type KeyAlgorithm, type KeyStatus, type SigningKey, type TrustedKey } from './formats/keys';
+export { mergeReferrersIndex, signBundle, signLegacy, type Pushable, type SigningRequest } from './formats/sign';
+export { trustProblem } from './problems';
+export { findScopeResource } from './scope';
+export { maxPolicyClaims, maxPolicyKeys, SignaturePolicies, type PolicyDemand } from './signature-policies';
+export { Signer, type Signed, type SignatureForm, type SignWish } from './signer';
+export { SigningKeys, trustName } from './signing-keys';
+export { TrustAdmission } from './trust-admission';
+export { TrustModule } from './trust.module';
+export { Verdicts, type Verdict, type VerdictQuestion } from './verdicts';

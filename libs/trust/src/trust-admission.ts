@@ -1,0 +1,19 @@
+import { Injectable } from '@nestjs/common';
+import type { Admission } from '@gantry/clusters';
+import { ImageAdmission } from '@gantry/clusters';
+import type { Context } from '@gantry/platform';
+import { Verdicts } from './verdicts';
+
+/** Answers `clusters`: an image may run where the scope's signature policy allows it. Each answer is a stored verdict. */
+@Injectable()
+export class TrustAdmission extends ImageAdmission {
+  constructor(private readonly verdicts: Verdicts) {
+    super();
+  }
+
+  /** `reason` is a `ReasonCode`. @throws request.invalid when the digest is no sha256 digest */
+  async admit(ctx: Context, wish: { repository: string; digest: string; scope: string }): Promise<Admission> {
+    const { allowed, reason, explanation, id } = await this.verdicts.verdict(ctx, wish);
+    return { allowed, reason, explanation, verdictId: id };
+  }
+}
