@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { Injectable } from '@nestjs/common';
+import { storableText } from '@gantry/audit';
 import { Clock, Db, type Context } from '@gantry/platform';
 import { accessProblem } from './problems';
 
@@ -25,7 +26,7 @@ export class SignInLimits {
   async attempt(ctx: Context, name: string): Promise<{ succeeded(): Promise<void>; notChecked(): Promise<void> }> {
     const free: Context = { ...ctx, tx: null, afterCommit: null };
     const address = addressKey(ctx.address);
-    const pair = `${address} ${name}`;
+    const pair = `${address} ${storableText(name, 300)}`;
     const now = this.clock.now();
     const rows = await this.db.query<{ key: string; count: number; window_ends_at: Date }>(
       free,
