@@ -1,6 +1,6 @@
-import { createInterface } from 'node:readline/promises';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
+import { ask, canAsk } from './ask';
 import { callEngine, getEngineInfo, messageOf, probeEngine, type EngineEndpoint } from './engine-api';
 import type { StandaloneOptions } from './options';
 import { StartError } from './start-error';
@@ -108,13 +108,5 @@ export function findPrimaryAddress(): string {
 
 /** Asks a yes-or-no question at the terminal; an empty answer is no. Null where nobody can answer. */
 export function terminalQuestion(): ((question: string) => Promise<boolean>) | null {
-  if (process.stdin.isTTY !== true || process.stdout.isTTY !== true) return null;
-  return async (question) => {
-    const terminal = createInterface({ input: process.stdin, output: process.stdout });
-    try {
-      return /^y(es)?$/i.test((await terminal.question(question)).trim());
-    } finally {
-      terminal.close();
-    }
-  };
+  return canAsk() ? async (question) => /^y(es)?$/i.test(await ask(question)) : null;
 }

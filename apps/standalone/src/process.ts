@@ -1,8 +1,8 @@
 import { isAbsolute, resolve } from 'node:path';
 import { ConfigError, loadConfig, type Config } from '@gantry/platform';
 import { parseFlags, pickProxyEnv, type StandaloneOptions, type StartFlags } from './options';
-import { Interrupted, runStandalone, type StandaloneApp } from './standalone';
-import { StartError } from './start-error';
+import { runStandalone, type StandaloneApp } from './standalone';
+import { Interrupted, StartError } from './start-error';
 
 /** What the process was started with. */
 export interface ProcessStart {

@@ -9,7 +9,7 @@ import { OwnEngine } from './own-engine';
 import { startPostgres } from './postgres';
 import { removeReady, writeReady } from './ready';
 import { startRegistry, type RegistryAuth } from './registry';
-import { StartError } from './start-error';
+import { Interrupted, StartError } from './start-error';
 import { Steps } from './steps';
 import { ensurePackages, findServiceManager, findServiceStartCommand } from './system-packages';
 
@@ -55,9 +55,6 @@ export interface RunningStandalone {
   failed: Promise<string>;
 }
 
-/** Ends the process' work of starting between two steps. */
-export class Interrupted extends Error {}
-
 /**
  * Starts Gantry with its embedded parts: lock, checks, packages, PostgreSQL, registry, engine, application, sample;
  * then writes `ready.json` and says where everything is. What was started is stopped again when a step fails.
@@ -93,7 +90,7 @@ export async function runStandalone(options: StandaloneOptions, app: StandaloneA
     const sampleMark = join(options.home, 'sample-url');
     await step('checks', () => checkPorts(portWishes(options, children.hasOrphan('engine') || existsSync(sampleMark))));
 
-    const finding = await step('programs', (note) => ensurePrograms(options, children, note));
+    const finding = await step('programs', (note) => ensurePrograms(options, children, steps, note));
 
     const databaseUrl =
       options.external.databaseUrl ??
@@ -168,7 +165,7 @@ function portWishes(options: StandaloneOptions, sampleMayRun: boolean): PortWish
 }
 
 // An engine of our own that survived a kill is ours to adopt, whatever the machine's service manager could do.
-async function ensurePrograms(options: StandaloneOptions, children: Children, note: (text: string) => void): Promise<EngineFinding> {
+async function ensurePrograms(options: StandaloneOptions, children: Children, steps: Steps, note: (text: string) => void): Promise<EngineFinding> {
   const look = (): Promise<EngineFinding> => findEngine(options.external, findServiceStartCommand());
   let finding: EngineFinding = children.hasOrphan('engine') && options.external.dockerHost === undefined ? { kind: 'own' } : await look();
   if (finding.kind === 'refuse') throw new StartError(finding.message);
@@ -179,7 +176,7 @@ async function ensurePrograms(options: StandaloneOptions, children: Children, no
     path: options.path,
     logFile: children.logFile('apt'),
     env: options.proxyEnv,
-    say: (text) => process.stdout.write(`${text}\n`),
+    say: (text) => steps.say(text),
   });
   // where a service manager runs, the package's service has just started or can be started
   if (finding.kind === 'own' && findServiceManager() !== null && findServiceStartCommand() !== null) {

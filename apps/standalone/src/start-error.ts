@@ -9,3 +9,6 @@ export class StartError extends Error {
     this.name = 'StartError';
   }
 }
+
+/** The start was interrupted by the user. What was started is stopped, and nothing is said about an error. */
+export class Interrupted extends Error {}

@@ -52,8 +52,8 @@ export class Steps {
     }
   }
 
-  /** One line of its own between steps. */
+  /** A line of its own, also while a step runs. */
   say(text: string): void {
-    this.output.write(`${text}\n`);
+    this.output.write(`${this.output.isTTY ? '\r\x1b[K' : ''}${text}\n`);
   }
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline/promises';
+import { ask, canAsk } from './ask';
 import { lastLines } from './logs';
 import { findProcess, isErrno } from './proc';
 import { StartError } from './start-error';
@@ -158,14 +158,14 @@ export async function ensurePackages(wants: { registry: boolean; engine: boolean
     isRoot,
     hasAptGet,
     installAllowed: options.installAllowed,
-    canAsk: !options.assumeYes && process.stdin.isTTY === true && process.stdout.isTTY === true,
+    canAsk: !options.assumeYes && canAsk(),
     listsMissing: hasAptGet && !(await haveCandidates(missing, options)),
   });
   if (plan.kind === 'nothing') return;
   if (plan.kind === 'refuse') throw new StartError(plan.message);
   options.say(`Missing: ${missing.map((each) => each.program).join(', ')}. To be run as root:`);
   for (const command of plan.commands) options.say(`  ${command.argv.join(' ')}${command.guarded ? '   (starts no service, now or at boot)' : ''}`);
-  if (plan.ask && !(await askYes('Run this now? [Y/n] '))) {
+  if (plan.ask && !/^(y(es)?)?$/i.test(await ask('Run this now? [Y/n] '))) {
     throw new StartError('Nothing was installed. Run the commands above yourself, then start again.');
   }
   for (const command of plan.commands) await runCommand(command, options);
@@ -273,16 +273,6 @@ async function capture(file: string, args: string[], options: PackageOptions): P
     child.once('error', reject);
     child.once('close', () => resolve(output));
   });
-}
-
-async function askYes(question: string): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    const answer = (await terminal.question(question)).trim().toLowerCase();
-    return answer === '' || answer === 'y' || answer === 'yes';
-  } finally {
-    terminal.close();
-  }
 }
 
 /** The service managers that could run a Docker service here. */
