@@ -1,0 +1,14 @@
+export { Applications, applicationName, type AutoRedeployInput, type SecretInfo } from './applications';
+export type { ObjectChange } from './changes';
+export { DeliveryModule } from './delivery.module';
+export { Deployments, type DeploymentWish } from './deployments';
+export * from './entities';
+export { Environments, environmentName } from './environments';
+export { DeliveryEvents, DeliveryUse } from './events';
+export { Faults } from './faults';
+export { deploymentChannel, runDeployment } from './jobs';
+export type { DeploymentEvent, Phase, Step } from './journal';
+export { Plans } from './plans';
+export { deliveryProblem } from './problems';
+export { deploymentStates, isFinal, type DeploymentReason, type DeploymentState } from './states';
+export { Triggers, type HookCall } from './triggers';
