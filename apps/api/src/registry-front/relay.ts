@@ -1,0 +1,122 @@
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream';
+import { registryProblem, type DistributionClient } from '@gantry/registry';
+
+/** What goes to the storage and what comes back; everything else (credentials, cookies, hop-by-hop headers) stays here. */
+const forwarded = ['content-type', 'content-length', 'content-range', 'range', 'if-range', 'if-none-match', 'accept'];
+const returned = ['content-type', 'content-length', 'content-range', 'accept-ranges', 'range', 'etag', 'last-modified', 'docker-content-digest', 'docker-upload-uuid', 'oci-chunk-min-length'];
+
+/** How long a client may do nothing while bytes are due from it or to it. */
+const idleMillis = 60_000;
+/** How long the storage may think: it hashes a whole layer before it answers the last PUT. */
+const answerMillis = 900_000;
+/** How often a running stream asks whether it may go on. */
+const recheckMillis = 2_000;
+
+/** One request to pass on. `path` is made from checked parts, never the client's own URL. */
+export interface Passage {
+  repository: string;
+  path: string;
+  /** Repository that a blob is mounted from; the storage is given the right to read it. */
+  from: string | null;
+  /** False ends a stream that is under way. */
+  allowed: () => Promise<boolean>;
+  /** Called with the storage's status before the head goes out. */
+  onStatus?: (status: number) => Promise<void>;
+}
+
+/**
+ * Passes a request to the storage and its answer back, streaming both ways with back-pressure. When one side breaks off, the other is ended.
+ * Resolves when the answer is out or given up. @throws registry.backend-unavailable while nothing has been answered
+ */
+export async function relay(distribution: DistributionClient, request: IncomingMessage, response: ServerResponse, passage: Passage): Promise<void> {
+  const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+  const recheck = setInterval(() => {
+    void passage.allowed().catch(() => false).then((allowed) => {
+      if (!allowed) response.destroy();
+    });
+  }, recheckMillis);
+  try {
+    const answer = await send(distribution, request, response, passage, hasBody, true);
+    if (answer === null) return;
+    await passage.onStatus?.(answer.statusCode ?? 0);
+    await reply(answer, request, response, passage);
+  } finally {
+    clearInterval(recheck);
+  }
+}
+
+/** The storage's answer; null when the client went away first. A request without a body is tried again on a fresh connection where a kept one had been closed. */
+function send(distribution: DistributionClient, request: IncomingMessage, response: ServerResponse, passage: Passage, hasBody: boolean, again: boolean): Promise<IncomingMessage | null> {
+  return new Promise((resolve, reject) => {
+    if (response.destroyed) {
+      resolve(null);
+      return;
+    }
+    const headers: OutgoingHttpHeaders = {};
+    for (const name of forwarded) if (request.headers[name] !== undefined) headers[name] = request.headers[name];
+    if (!hasBody && request.method !== 'GET' && request.method !== 'HEAD') headers['content-length'] = 0;
+    const upstream = distribution.open({ method: request.method ?? 'GET', repository: passage.repository, path: passage.path, from: passage.from, headers, hasBody });
+    const gone = (): void => {
+      upstream.destroy();
+      resolve(null);
+    };
+    response.once('close', gone);
+    const settle = (): void => void response.off('close', gone);
+    upstream.setTimeout(answerMillis, () => upstream.destroy(new Error('no answer in time')));
+    upstream.once('response', (answer) => {
+      settle();
+      resolve(answer);
+    });
+    upstream.once('error', (error: NodeJS.ErrnoException) => {
+      settle();
+      if (response.destroyed) resolve(null);
+      else if (again && !hasBody && upstream.reusedSocket && error.code === 'ECONNRESET') resolve(send(distribution, request, response, passage, hasBody, false));
+      else reject(registryProblem('backend-unavailable', { cause: error }));
+    });
+    if (!hasBody) {
+      upstream.end();
+      return;
+    }
+    // Node ends a connection whose timeout runs out, and sets its own once the answer is through.
+    request.socket.setTimeout(idleMillis);
+    pipeline(request, upstream, () => {
+      // Errors arrive at `upstream` and at `response`; here only the waiting for bytes ends.
+      if (!response.writableFinished) request.socket.setTimeout(0);
+    });
+  });
+}
+
+function reply(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse, passage: Passage): Promise<void> {
+  const status = answer.statusCode ?? 0;
+  if (status === 401 || status === 403 || status >= 500 || status < 200) {
+    answer.resume();
+    throw registryProblem('backend-unavailable', { cause: new Error(`the registry behind answered ${status}`) });
+  }
+  const headers: OutgoingHttpHeaders = {};
+  for (const name of returned) if (answer.headers[name] !== undefined) headers[name] = answer.headers[name];
+  const location = readLocation(answer.headers, status, passage.repository);
+  if (location !== null) headers['location'] = location;
+  if (!request.complete) headers['connection'] = 'close'; // answered before the body was through
+  response.writeHead(status, headers);
+  if (request.method === 'HEAD' || status === 204 || status === 304) {
+    answer.resume();
+    response.end();
+    return Promise.resolve();
+  }
+  response.flushHeaders();
+  request.socket.setTimeout(idleMillis);
+  return new Promise((resolve) => {
+    // A stream that breaks off has ended the connection: the length told before says that something is missing.
+    pipeline(answer, response, () => resolve());
+  });
+}
+
+/** Where to go on: on this listener, in this repository. Only a redirect of a blob to the storage's own object store goes elsewhere. */
+export function readLocation(headers: IncomingHttpHeaders, status: number, repository: string): string | null {
+  if (headers.location === undefined) return null;
+  if (status === 307 || status === 302) return headers.location;
+  const target = new URL(headers.location, 'http://storage.invalid');
+  if (!target.pathname.startsWith(`/v2/${repository}/`)) throw registryProblem('backend-unavailable', { cause: new Error('the registry behind named a location elsewhere') });
+  return target.pathname + target.search;
+}
