@@ -1,4 +1,4 @@
-import { Injectable, Inject } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { Access } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { CONFIG, Db, delay, Leases, Problem, requestProblem, type Config, type Context } from '@gantry/platform';

@@ -101,6 +101,18 @@ export class SigningKeys {
     return key;
   }
 
+  /** Ids of keys given by id or name, for a policy; an id is passed on as it is. @throws request.invalid naming `/keys/<index>` for names that the actor does not see */
+  async resolve(ctx: Context, idsOrNames: string[]): Promise<string[]> {
+    const names = idsOrNames.filter((text) => !isUuid(text));
+    const found = names.length === 0 ? [] : await this.db.repo(ctx, EnrolledKey).createQueryBuilder('key').where('key.name = any(:names)', { names }).getMany();
+    const ids = new Map(found.filter((key) => this.access.can(ctx, 'signing-key:view', this.ref(key)).allowed).map((key) => [key.name, key.id]));
+    return idsOrNames.map((text, index) => {
+      const id = isUuid(text) ? text : ids.get(text);
+      if (id === undefined) throw requestProblem('invalid', { errors: [{ pointer: `/keys/${index}`, detail: 'no such signing key' }] });
+      return id;
+    });
+  }
+
   /** Keys that the actor sees, by name; `account` (id) and `status` narrow. */
   async list(ctx: Context, options: { limit: number; cursor?: string; account?: string; status?: KeyStatus }): Promise<Page<EnrolledKey>> {
     const owners = this.access.ownersAllowed(ctx, 'signing-key:view');

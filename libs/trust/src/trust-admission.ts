@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Admission } from '@gantry/clusters';
-import { ImageAdmission } from '@gantry/clusters';
+import { ImageAdmission, type Admission } from '@gantry/clusters';
 import type { Context } from '@gantry/platform';
 import { Verdicts } from './verdicts';
 
