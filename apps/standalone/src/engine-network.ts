@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, readlinkSync, renameSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, renameSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isErrno, listProcesses } from './proc';
+import { isErrno } from './proc';
 import { StartError } from './start-error';
 
 /**
@@ -84,11 +84,11 @@ export class EngineNetworking {
       : chooseNetwork(home, parseRoutes(readFileSync('/proc/net/route', 'utf8')));
   }
 
-  /** Before the engine starts: makes the bridge, and remembers what the engine will change, unless another engine already did. */
+  /** Before the engine starts: makes the bridge, and remembers what the engine will change, unless another one's rules are there. */
   setUp(): void {
     const { bridge, bridgeAddress } = this.network;
     replaceFile(this.file, this.network);
-    if (!existsSync(hostStateFile) && !otherEngineRuns()) {
+    if (!existsSync(hostStateFile) && !this.listRules('filter').includes('-N DOCKER')) {
       replaceFile(hostStateFile, { ipForward: readFileSync(ipForwardFile, 'utf8').trim(), forwardPolicy: this.readForwardPolicy() });
     }
     if (hasLink(bridge)) return;
@@ -97,12 +97,12 @@ export class EngineNetworking {
     this.run(this.programs.ip, ['link', 'set', bridge, 'up']);
   }
 
-  /** After the engine has ended: removes its bridges and rules; with no other engine about, also what all engines share. */
+  /** After the engine has ended: removes its bridges and rules; where no other engine has rules, also what all engines share. */
   takeDown(otherBridges: readonly string[]): void {
     const bridges = [this.network.bridge, this.network.gateway, ...otherBridges];
     for (const table of ['filter', 'nat']) this.deleteRules(table, (rule) => bridges.some((bridge) => rule.includes(bridge)));
     for (const bridge of bridges.filter(hasLink)) this.run(this.programs.ip, ['link', 'delete', bridge]);
-    if (!existsSync(hostStateFile) || otherEngineRuns()) return;
+    if (!existsSync(hostStateFile) || usesSharedChains(this.listRules('filter'))) return;
     const before = JSON.parse(readFileSync(hostStateFile, 'utf8')) as HostState;
     this.removeSharedRules();
     this.run(this.programs.iptables, ['-w', '10', '-P', 'FORWARD', before.forwardPolicy]);
@@ -151,18 +151,9 @@ function hasLink(name: string): boolean {
   return existsSync(`/sys/class/net/${name}`);
 }
 
-// Asked before ours starts and after it has ended. Engines in other network namespaces share nothing with us.
-function otherEngineRuns(): boolean {
-  return listProcesses().some((each) => each.comm === 'dockerd' && isOnOurNetwork(each.pid));
-}
-
-function isOnOurNetwork(pid: number): boolean {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ESRCH')) return false;
-    throw error;
-  }
+/** Whether, of the rules in the form of `iptables -S`, one still ties a bridge to the chains that Docker engines share. */
+export function usesSharedChains(rules: readonly string[]): boolean {
+  return rules.some((rule) => / -[io] \S/.test(rule) && (/^-A FORWARD .* -j DOCKER/.test(rule) || rule.startsWith('-A DOCKER')));
 }
 
 function replaceFile(file: string, value: unknown): void {

@@ -1,5 +1,5 @@
 import { decideEngine, type EngineFacts } from './engine';
-import { chooseNetwork, parseRoutes } from './engine-network';
+import { chooseNetwork, parseRoutes, usesSharedChains } from './engine-network';
 
 const facts = (change: Partial<EngineFacts> = {}): EngineFacts => ({ dockerHost: null, systemSocketProbe: 'ENOENT', serviceStartCommand: null, isRoot: true, ...change });
 
@@ -51,5 +51,15 @@ describe('parseRoutes', () => {
   it('reads destinations of /proc/net/route, which are little-endian', () => {
     const text = 'Iface\tDestination\tGateway\tFlags\neth0\t00000000\t010200C0\t0003\neth0\t000011AC\t00000000\t0001\n';
     expect(parseRoutes(text)).toEqual(['172.17.0.0']);
+  });
+});
+
+describe('usesSharedChains', () => {
+  const idle = ['-P FORWARD DROP', '-N DOCKER', '-N DOCKER-USER', '-A FORWARD -j DOCKER-USER', '-A DOCKER-USER -j RETURN', '-A DOCKER-ISOLATION-STAGE-1 -j RETURN'];
+  it('sees a bridge of another engine, not what stopped engines leave nor rules of the owner', () => {
+    expect(usesSharedChains(idle)).toBe(false);
+    expect(usesSharedChains([...idle, '-A FORWARD -i wg0 -j ACCEPT'])).toBe(false);
+    expect(usesSharedChains([...idle, '-A FORWARD -o docker0 -j DOCKER'])).toBe(true);
+    expect(usesSharedChains([...idle, '-A DOCKER-BRIDGE -o docker0 -j DOCKER'])).toBe(true); // engine 28
   });
 });
