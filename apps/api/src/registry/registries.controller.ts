@@ -1,0 +1,23 @@
+import { Controller, Inject } from '@nestjs/common';
+import { z } from 'zod';
+import { CONFIG, type Config } from '@gantry/platform';
+import { DistributionClient } from '@gantry/registry';
+import { listOf, page, Route } from '../http/route';
+
+const registry = z.object({
+  id: z.string(),
+  kind: z.enum(['managed']),
+  host: z.string().describe('host[:port] in image references'),
+  reachable: z.boolean().describe('whether the storage behind it answers'),
+});
+
+/** Registries: the one that Gantry manages. */
+@Controller('api/v1/registries')
+export class RegistriesController {
+  constructor(@Inject(DistributionClient) private readonly distribution: DistributionClient, @Inject(CONFIG) private readonly config: Config) {}
+
+  @Route({ method: 'GET', summary: 'List registries', operation: 'repository:view', scope: 'each', query: page, response: listOf(registry) })
+  async list(): Promise<unknown> {
+    return { items: [{ id: 'managed', kind: 'managed', host: this.config.registryPublicHost, reachable: await this.distribution.isReachable() }], next: null };
+  }
+}
