@@ -13,7 +13,7 @@ const base = {
     '^.+\\.m?js$': ['@swc/jest', js],
   },
   transformIgnorePatterns: [
-    '/node_modules/(?!(@nestjs|file-type|strtok3|token-types|uint8array-extras|@tokenizer|@borewit|jose|ldapts|@peculiar)/)',
+    '/node_modules/(?!(@nestjs|file-type|strtok3|token-types|uint8array-extras|@tokenizer|@borewit|jose|ldapts|@peculiar|cookie|content-disposition)/)',
   ],
   moduleNameMapper: {
     '^@gantry/(\\w+)$': '<rootDir>/libs/$1/src/index.ts',

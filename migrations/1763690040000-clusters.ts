@@ -31,6 +31,12 @@ export class Clusters1763690040000 implements MigrationInterface {
         primary key (cluster_id, kind, name)
       );
       create index clusters_objects_engine_id on clusters_objects (cluster_id, kind, engine_id);
+      create table clusters_relay_calls (
+        id uuid primary key,
+        request text not null,
+        answer text,
+        created_at timestamptz not null default now()
+      );
     `);
   }
 

@@ -5,8 +5,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { ensureBuild, ensureDependencies, root } from './lib/prepare.mjs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { areDependenciesFresh, hashSources, isBuildFresh, markBuild, markDependencies, withCheckout } from './lib/fresh.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const parts = ['check', 'unit', 'int', 'guard', 'e2e'];
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
@@ -50,8 +53,17 @@ function ensurePrograms() {
 
 const run = (file, argv) => new Promise((resolve) => spawn(file, argv, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] }).on('close', (code) => resolve(code ?? 1)));
 
-ensureDependencies();
-ensureBuild();
+await withCheckout(root, async () => {
+  if (!areDependenciesFresh(root)) {
+    if ((await run('npm', ['ci', '--no-progress', '--loglevel=error'])) !== 0) throw new Error('npm ci failed; see its message above');
+    markDependencies(root);
+  }
+  if (!isBuildFresh(root)) {
+    const hash = hashSources(root);
+    if ((await run(process.execPath, ['scripts/build.mjs'])) !== 0) throw new Error('the build failed; see the messages above');
+    markBuild(root, hash);
+  }
+});
 if (runs('int') || runs('guard') || runs('e2e')) ensurePrograms();
 
 let failed = 0;

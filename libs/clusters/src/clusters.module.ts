@@ -3,7 +3,8 @@ import { AccessModule } from '@gantry/access';
 import { AuditModule } from '@gantry/audit';
 import { Clusters } from './clusters';
 import { Apply, Judge } from './judgement';
+import { Relay } from './relay';
 
 /** Clusters, judge and apply. `ImageAdmission` must be bound by a global module of the app. */
-@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Judge, Apply], exports: [Clusters, Judge, Apply] })
+@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Judge, Apply, Relay], exports: [Clusters, Judge, Apply, Relay] })
 export class ClustersModule {}

@@ -6,8 +6,9 @@ import {
   Clock, CONFIG, Db, decodeCursor, isLoopback, isUniqueViolation, isUuid, Problem, requestProblem, Sealer, toPage, uuidv7, type Config, type Context, type Page,
 } from '@gantry/platform';
 import { Cluster, type ClusterState, type StoredEndpoint } from './cluster.entity';
-import { connectEngine, EngineClient, EngineError, type Endpoint } from './engine.client';
+import { EngineClient, EngineError, type Endpoint } from './engine.client';
 import { clustersProblem } from './problems';
+import { Relay } from './relay';
 
 const tlsPurpose = 'clusters.tls';
 
@@ -33,6 +34,7 @@ export class Clusters {
     private readonly access: Access,
     private readonly audit: Audit,
     @Inject(CONFIG) private readonly config: Config,
+    private readonly relay: Relay,
   ) {}
 
   /** For `access`: clusters belong to operations, in `/System`. */
@@ -163,7 +165,7 @@ export class Clusters {
     const key = `${row.apiVersion} ${JSON.stringify(row.endpoint)} ${row.sealedTls ?? ''}`;
     const known = this.clients.get(row.id);
     if (known?.key === key) return known.client;
-    const client = new EngineClient(connectEngine(this.endpointOf(row)), row.apiVersion, this.config.engineTimeoutSeconds);
+    const client = new EngineClient(this.relay.connect(this.endpointOf(row)), row.apiVersion, this.config.engineTimeoutSeconds);
     this.clients.set(row.id, { key, client });
     return client;
   }
@@ -171,7 +173,7 @@ export class Clusters {
   private async ask(endpoint: Endpoint, grown = false): Promise<Findings> {
     checkCredentials(endpoint);
     try {
-      const client = await EngineClient.negotiate(connectEngine(endpoint), this.config.engineTimeoutSeconds);
+      const client = await EngineClient.negotiate(this.relay.connect(endpoint), this.config.engineTimeoutSeconds);
       const info = await client.info();
       const { swarmId, nodeCount } = await this.askSwarm(client, info.Swarm ?? {});
       const warning = this.registryWarning(endpoint, nodeCount);

@@ -5,6 +5,7 @@ export { connectEngine, EngineClient, EngineConnection, EngineError, newestApiVe
 export type * from './engine.types';
 export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeconds, type Admission, type Outcome } from './judgement';
 export { clustersProblem } from './problems';
+export { Relay, relayCall } from './relay';
 export { changeTypes, pinnedImage, ruleOn, type Change, type HostOption, type ImageUse, type ObjectKind, type ObjectUse, type Ruling, type Wish } from './rules';
 export { configSpec, networkSpec, secretSpec, serviceSpec, type ConfigSpec, type NetworkSpec, type SecretSpec, type ServiceSpec } from './specs';
 export { converge, type Convergence, type Observation, type WatchMemory, type WatchOptions } from './watch';

@@ -160,9 +160,10 @@ function ruleOnService(spec: ServiceSpec, registryHost: string, ruling: Ruling):
 }
 
 /** Drivers that keep the log on the node itself. Others make the engine, not the container, connect to where the options say. */
-function harmlessLog(driver: { Name: string; Options?: Record<string, string> }): boolean {
+function harmlessLog(driver: { Name?: string | undefined; Options?: Record<string, string> | undefined }): boolean {
   const options = new Set(['max-size', 'max-file', 'compress', 'labels', 'labels-regex', 'env', 'env-regex', 'tag', 'mode', 'max-buffer-size']);
-  return ['json-file', 'local', 'none', 'journald'].includes(driver.Name) && Object.keys(driver.Options ?? {}).every((option) => options.has(option));
+  // Without a name it is the engine's own default, which its operators chose.
+  return ['json-file', 'local', 'none', 'journald'].includes(driver.Name ?? 'json-file') && Object.keys(driver.Options ?? {}).every((option) => options.has(option));
 }
 
 function networkOptions(spec: NetworkSpec): HostOption[] {

@@ -119,7 +119,7 @@ const taskTemplate = z.strictObject({
   ForceUpdate: z.int().min(0).optional(),
   Runtime: z.literal('container').optional(),
   Networks: z.array(networkAttachment).max(100).optional(),
-  LogDriver: z.strictObject({ Name: short, Options: stringMap.optional() }).optional(),
+  LogDriver: z.strictObject({ Name: short.optional(), Options: stringMap.optional() }).optional(),
 });
 
 const updateConfig = z.strictObject({

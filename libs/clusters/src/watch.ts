@@ -140,12 +140,13 @@ function taskError(task: EngineTask): string {
   return task.Status.Message || (exit === undefined ? task.Status.State : `exit ${exit}`);
 }
 
-/**
- * Whether a task was made from the service's present spec. Engines answer the task's own copy of the template. A change of placement
- * alone replaces only the tasks that no longer fit, so it does not make a task old.
- */
+/** What makes a task: SwarmKit replaces tasks when one of these differs. A change of placement replaces only those that no longer fit. */
+const making = ['ContainerSpec', 'Resources', 'RestartPolicy', 'ForceUpdate', 'Networks', 'LogDriver'] as const;
+
+/** Whether a task was made from the service's present spec: engines answer the task's own copy of the template. */
 function isOfSpec(task: EngineTask, service: EngineService): boolean {
-  return canonical({ ...task.Spec, Placement: undefined }) === canonical({ ...service.Spec.TaskTemplate, Placement: undefined });
+  const part = (template: EngineTaskTemplate): string => canonical(making.map((member) => template[member] ?? {}));
+  return part(task.Spec) === part(service.Spec.TaskTemplate);
 }
 
 /** JSON with sorted members, without those that say nothing: engines fill in and leave out empty ones as they like. */

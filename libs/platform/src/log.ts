@@ -1,12 +1,12 @@
 import type { LoggerService } from '@nestjs/common';
-import { pino, type Logger as PinoLogger } from 'pino';
+import { pino, type Logger as PinoLogger, type LoggerOptions } from 'pino';
 
 /** Structured log. ERROR means that somebody must act; expected refusals are info or debug. */
 export type Logger = PinoLogger;
 
-/** JSON lines on standard output. Fields whose names say they are secret are never printed. */
-export function makeLogger(level: string): Logger {
-  return pino({
+/** JSON lines on standard output or `stream`. Fields whose names say they are secret are never printed. */
+export function makeLogger(level: string, stream?: NodeJS.WritableStream): Logger {
+  const options: LoggerOptions = {
     level,
     base: { pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
@@ -14,7 +14,8 @@ export function makeLogger(level: string): Logger {
       paths: ['password', '*.password', 'secret', '*.secret', 'token', '*.token', 'authorization', '*.authorization', 'headers.authorization', 'headers.cookie', '*.privateKey', 'privateKey'],
       censor: '***',
     },
-  });
+  };
+  return stream ? pino(options, stream) : pino(options);
 }
 
 /** Lets Nest write to our log. */

@@ -1,0 +1,101 @@
+import 'reflect-metadata';
+import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { NestFactory } from '@nestjs/core';
+import type { FastifyInstance } from 'fastify';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { NestLogger, requestProblem, type Config, type Db, type Logger } from '@gantry/platform';
+import { ApiModule } from './api.module';
+import { bodyLimitBytes, installBodyParser, isCleanText } from './http/body';
+import { problemBody, toProblem } from './http/problem.filter';
+import { requestId } from './http/auth.guard';
+import { createRegistryFront, installTokenService } from './registry-front';
+
+/** A running API process: the Nest application and its two listeners. */
+export interface RunningApi {
+  app: NestFastifyApplication;
+  /** Stops accepting, ends open requests within 5 s, and closes both listeners. */
+  close(): Promise<void>;
+}
+
+/** Certificate and key of all listeners, or null where TLS is ended elsewhere or everything is loopback. */
+export function tlsOptions(config: Config): { cert: Buffer; key: Buffer } | null {
+  if (config.tlsCertFile === null || config.tlsKeyFile === null) return null;
+  return { cert: readFileSync(config.tlsCertFile), key: readFileSync(config.tlsKeyFile) };
+}
+
+/** Makes the REST API on a database that is open and migrated, without listening yet. */
+export async function createApi(options: { config: Config; logger: Logger; db: Db }): Promise<NestFastifyApplication> {
+  const { config, logger } = options;
+  const tls = tlsOptions(config);
+  const adapter = new FastifyAdapter({
+    bodyLimit: bodyLimitBytes,
+    trustProxy: config.trustedProxies.length > 0 ? config.trustedProxies : false,
+    routerOptions: { maxParamLength: 300 },
+    exposeHeadRoutes: false,
+    requestTimeout: 60_000,
+    forceCloseConnections: true,
+    // A URL that can't be decoded never reaches a route; it gets the same face as every other bad request.
+    frameworkErrors: (error: Error, request: { headers: Record<string, unknown> }, reply: { code: (status: number) => { header: (name: string, value: string) => { send: (body: string) => void } } }) => {
+      const problem = toProblem(error);
+      reply.code(problem.status).header('content-type', 'application/problem+json').send(JSON.stringify(problemBody(problem, requestId(request))));
+    },
+    ...(tls ? { https: tls } : {}),
+  } as ConstructorParameters<typeof FastifyAdapter>[0]);
+  const fastify = adapter.getInstance() as unknown as FastifyInstance;
+  let app: NestFastifyApplication | null = null;
+  installTokenService(fastify, { app: () => app!, config, logger });
+  fastify.addHook('onRequest', async (request, reply) => {
+    void reply.headers({ 'x-content-type-options': 'nosniff', 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
+    for (const [name, value] of Object.entries((request.query ?? {}) as Record<string, unknown>)) {
+      if (typeof value !== 'string' || !isCleanText(value) || !isCleanText(name)) throw requestProblem('invalid', { errors: [{ pointer: `query/${name.slice(0, 64)}`, detail: 'give it once, as clean text' }] });
+    }
+    for (const [name, value] of Object.entries((request.params ?? {}) as Record<string, unknown>)) {
+      if (typeof value === 'string' && !isCleanText(value)) throw requestProblem('invalid', { errors: [{ pointer: `path/${name}`, detail: 'not clean text' }] });
+    }
+  });
+  app = await NestFactory.create<NestFastifyApplication>(ApiModule.forRoot(options), adapter, { logger: new NestLogger(logger), bodyParser: false, abortOnError: false });
+  installBodyParser(fastify);
+  app.enableShutdownHooks([]);
+  await app.init();
+  await fastify.ready();
+  return app;
+}
+
+/**
+ * Starts the REST API and the registry's listener on a database that is open and migrated.
+ * @throws an `EADDRINUSE` error of Node when a port is taken
+ */
+export async function startApi(options: { config: Config; logger: Logger; db: Db }): Promise<RunningApi> {
+  const { config, logger } = options;
+  const app = await createApi(options);
+  try {
+    await app.listen(config.httpPort, config.bind);
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  let front: Server;
+  try {
+    front = createRegistryFront({ app, config, logger, tls: tlsOptions(config) });
+    await new Promise<void>((resolve, reject) => {
+      front.once('error', reject);
+      front.listen(config.registryPort, config.bind, () => resolve());
+    });
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  return {
+    app,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => front.close(() => resolve()));
+      const timer = setTimeout(() => front.closeAllConnections(), 5_000);
+      front.closeIdleConnections();
+      await closed;
+      clearTimeout(timer);
+      await app.close();
+    },
+  };
+}
+
