@@ -280,7 +280,10 @@ export class Accounts {
     await this.setPassword(ctx, account, password, '/password', null);
   }
 
-  /** Changes the actor's own password and ends its other sessions. The administrator's password file is removed with the first change. @throws access.wrong-current-password, access.password-not-local, access.password-rule, access.too-many-failures */
+  /**
+   * Changes the actor’s own password and ends its other sessions. The administrator’s password file is removed with the first change.
+   * @throws access.wrong-current-password, access.password-not-local, access.password-rule, access.too-many-failures
+   */
   async changePassword(ctx: Context, input: { current: string; next: string }): Promise<void> {
     if (ctx.actor.kind !== 'user' || ctx.actor.id === null) throw accessProblem('not-a-user');
     const account = await this.getById(ctx, ctx.actor.id);
