@@ -2,9 +2,10 @@ import { Module } from '@nestjs/common';
 import { AccessModule } from '@gantry/access';
 import { AuditModule } from '@gantry/audit';
 import { Clusters } from './clusters';
+import { Inventory } from './inventory';
 import { Apply, Judge } from './judgement';
 import { Relay } from './relay';
 
-/** Clusters, judge and apply. `ImageAdmission` must be bound by a global module of the app. */
+/** Clusters, what is on them, judge and apply. `ImageAdmission` must be bound by a global module of the app. */
 @Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Judge, Apply, Relay], exports: [Clusters, Judge, Apply, Relay] })
 export class ClustersModule {}

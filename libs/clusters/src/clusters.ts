@@ -84,6 +84,7 @@ export class Clusters {
   }
 
   async find(ctx: Context, idOrName: string): Promise<Cluster | null> {
+    if (idOrName.includes('\0')) return null; // which PostgreSQL takes in no text
     return this.db.repo(ctx, Cluster).findOneBy(isUuid(idOrName) ? { id: idOrName } : { name: idOrName });
   }
 
@@ -152,7 +153,8 @@ export class Clusters {
     changes.checkedAt = this.clock.now();
     await this.db.transaction(ctx, async (tx) => {
       await this.db.repo(tx, Cluster).update({ id: cluster.id }, changes);
-      if (changes.state !== cluster.state) {
+      // Sweeps ask often; of theirs only what changed is worth a row.
+      if (changes.state !== cluster.state || ctx.actor.kind !== 'system') {
         await this.audit.record(tx, { action: 'cluster.check', resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: changes.state === 'ready' ? 'success' : 'failed', detail: { from: cluster.state, to: changes.state, reason: changes.stateDetail } });
       }
     });

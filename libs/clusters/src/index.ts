@@ -3,6 +3,7 @@ export { Clusters } from './clusters';
 export { ClustersModule } from './clusters.module';
 export { connectEngine, EngineClient, EngineConnection, EngineError, newestApiVersion, oldestApiVersion, stackLabel, type Endpoint, type EngineCall, type RegistryAuth } from './engine.client';
 export type * from './engine.types';
+export { Inventory, type InventoryPage } from './inventory';
 export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeconds, type Admission, type Outcome } from './judgement';
 export { clustersProblem } from './problems';
 export { Relay, relayCall } from './relay';

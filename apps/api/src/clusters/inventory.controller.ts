@@ -1,0 +1,81 @@
+import { Controller, Inject } from '@nestjs/common';
+import { z } from 'zod';
+import { Inventory } from '@gantry/clusters';
+import { idOrName, In, listOf, page, Route, type Input, type RouteOptions } from '../http/route';
+
+const params = z.strictObject({ cluster: idOrName });
+const labels = z.record(z.string(), z.string());
+const common = { id: z.string(), name: z.string(), labels };
+const node = z.object({
+  id: z.string(), hostname: z.string(), role: z.string(), leader: z.boolean(), availability: z.string(), state: z.string(), message: z.string(), address: z.string(),
+  engineVersion: z.string(), os: z.string(), architecture: z.string(), cpus: z.number(), memoryBytes: z.number(), labels,
+});
+const service = z.object({
+  ...common, stack: z.string().nullable(), image: z.string(), mode: z.string(), replicas: z.number().nullable(), updateState: z.string().nullable(), updateMessage: z.string(),
+  environment: z.array(z.string()), ports: z.array(z.object({ protocol: z.string(), target: z.number(), published: z.number().nullable(), mode: z.string() })),
+  versionIndex: z.number(), createdAt: z.string(), updatedAt: z.string(),
+});
+const task = z.object({
+  id: z.string(), serviceId: z.string(), nodeId: z.string().nullable(), slot: z.number().nullable(), image: z.string(), state: z.string(), desiredState: z.string(),
+  message: z.string(), error: z.string(), exitCode: z.number().nullable(), createdAt: z.string(), stateSince: z.string(),
+});
+const network = z.object({ ...common, driver: z.string(), scope: z.string(), internal: z.boolean(), attachable: z.boolean(), ingress: z.boolean() });
+const volume = z.object({ ...common, driver: z.string() });
+const file = z.object({ ...common, createdAt: z.string(), updatedAt: z.string() });
+const stack = z.object({ id: z.string(), name: z.string(), services: z.number() });
+
+/** What the routes below share; engine objects belong to operations until collections hold them. */
+function listing(noun: string, item: z.ZodType, description?: string): RouteOptions {
+  return {
+    method: 'GET', path: `:cluster/${noun}`, summary: `List a cluster’s ${noun}`, operation: 'cluster:view', scope: { kind: 'cluster', param: 'cluster' },
+    params, query: page, response: listOf(item), ...(description ? { description } : {}),
+  };
+}
+
+type Listing = Input<z.output<typeof params>, z.output<typeof page>>;
+
+/** What is on a cluster, as its engine tells it now. */
+@Controller('api/v1/clusters')
+export class InventoryController {
+  constructor(@Inject(Inventory) private readonly inventory: Inventory) {}
+
+  @Route(listing('nodes', node))
+  nodes(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    return this.inventory.nodes(ctx, cluster, query);
+  }
+
+  @Route(listing('services', service, 'Environment variables are named; their values are not shown.'))
+  services(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    return this.inventory.services(ctx, cluster, query);
+  }
+
+  @Route(listing('tasks', task))
+  tasks(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    return this.inventory.tasks(ctx, cluster, query);
+  }
+
+  @Route(listing('networks', network))
+  networks(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    return this.inventory.networks(ctx, cluster, query);
+  }
+
+  @Route(listing('volumes', volume, 'Volumes live on nodes; these are the ones of the node that Gantry talks to.'))
+  volumes(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    return this.inventory.volumes(ctx, cluster, query);
+  }
+
+  @Route(listing('secrets', file, 'Names and labels only.'))
+  secrets(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    return this.inventory.secrets(ctx, cluster, query);
+  }
+
+  @Route(listing('configs', file, 'Names and labels only.'))
+  configs(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    return this.inventory.configs(ctx, cluster, query);
+  }
+
+  @Route(listing('stacks', stack))
+  stacks(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    return this.inventory.stacks(ctx, cluster, query);
+  }
+}
