@@ -21,7 +21,7 @@ import { accessControllers } from '../index';
 interface Answer {
   status: number;
   headers: Record<string, unknown>;
-  body: Record<string, never> & { items?: Record<string, unknown>[] } & Record<string, unknown>;
+  body: { items?: Record<string, unknown>[]; [field: string]: unknown };
 }
 
 /** The routes of accounts, signing in and the audit log over HTTP, with the real guard and faces. */
@@ -44,7 +44,7 @@ describe('accounts over HTTP', () => {
       },
       ...(options.body === undefined ? {} : { payload: JSON.stringify(options.body) }),
     });
-    return { status: answer.statusCode, headers: answer.headers, body: answer.body === '' ? ({} as Answer['body']) : answer.json() };
+    return { status: answer.statusCode, headers: answer.headers, body: answer.body === '' ? {} : answer.json<Answer['body']>() };
   };
   const signIn = async (username: string, secret = password): Promise<string> => {
     const answer = await send('POST', '/sessions', { body: { username, password: secret } });
@@ -71,7 +71,7 @@ describe('accounts over HTTP', () => {
     class AccessApi {}
     const adapter = new FastifyAdapter();
     app = await NestFactory.create<NestFastifyApplication>(AccessApi, adapter, { logger: new NestLogger(logger), bodyParser: false, abortOnError: false });
-    installBodyParser(adapter.getInstance() as unknown as FastifyInstance);
+    installBodyParser(adapter.getInstance<FastifyInstance>());
     await app.init();
     await app.get(Accounts).ensureAdmin(ctx, password);
     admin = await signIn('admin');
