@@ -1,0 +1,28 @@
+# One image for every role: `docker run … api`, `worker`, `migrate`, or any other operator's command.
+# No BuildKit-only syntax, so that the classic builder (DOCKER_BUILDKIT=0) builds it too.
+
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+# Nothing of the dependencies needs its install script here, so none is run.
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts --no-progress --loglevel=error
+COPY . .
+RUN node scripts/build.mjs \
+ && npm prune --omit=dev --omit=optional --ignore-scripts --no-progress --loglevel=error \
+ && rm -rf node_modules/.cache
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production
+# The number is fixed because files that are mounted into the container are given to it by number.
+RUN groupadd --gid 10001 gantry \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gantry \
+ && install -d -o 10001 -g 10001 -m 0700 /run/gantry
+WORKDIR /app
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/package.json ./
+COPY --from=build /app/bin ./bin
+COPY --from=build /app/dist ./dist
+USER 10001:10001
+EXPOSE 8080 5000
+ENTRYPOINT ["node", "--enable-source-maps", "bin/gantry.js"]
+CMD ["help"]
