@@ -10,6 +10,7 @@ import type { Finding, ReasonCode } from './formats/findings';
 import { trustKey } from './formats/keys';
 import type { TrustedKey } from './formats/keys';
 import { KeptEvidence, RecordingEvidence } from './recorded-evidence';
+import { RememberedContent } from './remembered-content';
 
 /** What is asked: may this image run there? */
 export interface VerdictQuestion {
@@ -52,16 +53,20 @@ const noPolicy: PolicyVerdict = { allowed: true, mode: 'off', reason: null, expl
 const keyColumns = `'id', key.id, 'name', key.name, 'accountId', key.account_id, 'fingerprint', key.fingerprint, 'status', key.status, 'retiredAt', key.retired_at, 'publicKeyPem', key.public_pem`;
 
 /**
- * Decides whether an image may run in a scope. Nothing is remembered from one verdict to the next, so a revoked key and a changed policy count
- * at once. Under `enforce` whatever can't be read is a refusal; a database that does not answer is an error, and nothing runs without a verdict.
+ * Decides whether an image may run in a scope. No decision is remembered from one verdict to the next, only bytes by their digest, so a revoked
+ * key, a changed policy and a deleted signature count at once. Under `enforce` whatever can't be read is a refusal; a database that does not answer is an error, and nothing runs without a verdict.
  */
 @Injectable()
 export class Verdicts {
+  private readonly contents: RememberedContent;
+
   constructor(
     private readonly db: Db,
     private readonly clock: Clock,
-    private readonly images: Images,
-  ) {}
+    images: Images,
+  ) {
+    this.contents = new RememberedContent(images);
+  }
 
   /**
    * The verdict, stored with its evidence unless `store` is false. A scope without a policy demands nothing. Reads the registry: never call it
@@ -73,7 +78,7 @@ export class Verdicts {
     const { repository, digest, scope } = question;
     if (!isSha256Digest(digest)) throw requestProblem('invalid', { errors: [{ pointer: '/digest', detail: 'sha256: and 64 lower-case hex digits' }] });
     const policy = await this.standing(ctx, scope);
-    const recording = policy === null || policy.mode === 'off' ? null : new RecordingEvidence(this.images.evidence(repository));
+    const recording = policy === null || policy.mode === 'off' ? null : new RecordingEvidence(this.contents.source(ctx, repository));
     const findings = policy === null || recording === null ? [] : await this.dated(ctx, digest, policy.keys, await collectSignatures(recording, digest, trusted(policy.keys)));
     const outcome = policy === null ? noPolicy : evaluate(ruleOf(policy), findings, standings(policy.keys));
     const row: VerdictRow = {
@@ -137,7 +142,7 @@ export class Verdicts {
     );
     const keys = row?.keys ?? [];
     if (keys.length === 0) return;
-    await this.noteSeen(ctx, subject, await collectSignatures(this.images.evidence(repository), subject, trusted(keys)));
+    await this.noteSeen(ctx, subject, await collectSignatures(this.contents.source(ctx, repository), subject, trusted(keys)));
   }
 
   /** Remembers that a payload signed by a key exists from now on; an earlier time stays. For `Signer`, in its transaction. */

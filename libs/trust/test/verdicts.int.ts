@@ -11,7 +11,7 @@ import { Images, Repositories } from '@gantry/registry';
 import { auditRows, distributionProgram, imageType, makeImage, openRegistryRooms, type RegistryRooms } from '../../registry/testing';
 import {
   generateSigningKey, mergeReferrersIndex, parseSigningKey, sha256Digest, SignaturePolicies, signBundle, Signer, SigningKeys, signLegacy, TrustAdmission, trustEntities, Verdicts,
-  type ReasonCode, type Verdict,
+  type ReasonCode, type Verdict, type VerdictQuestion,
 } from '../src';
 import { referrersTag } from '../src/formats/bundle-v03';
 import { COSIGN_PINS, Cosign, findTool, RegistryRepository, readFixtures, startScratchRegistry, type FixtureCase } from '../testing';
@@ -193,21 +193,38 @@ describe('trust', () => {
     expect(await problem(verdicts.verdict(owner, { repository, digest: 'sha256:abc', scope: await newScope() }))).toBe('request.invalid');
   });
 
-  it('fails closed while the storage does not answer', async () => {
-    const fixture = fixtures.cases.find((candidate) => candidate.name === 'both-forms')!;
-    const repository = await replay(fixture);
-    const scope = await newScope({ keys: ['alice'] });
-    const question = { repository, digest: fixture.image.digest, scope };
-    expect(await verdicts.verdict(owner, question)).toMatchObject({ allowed: true });
+  it('fails closed while the storage does not answer, but for what was verified before', async () => {
+    const repository = await newRepository('outage');
+    const key = await keys.generate(owner, { name: 'outage', account: 'acme' });
+    const scope = await newScope({ keys: [key.id] });
+    const digests = await Promise.all(['asked before', 'new'].map((label) => newImage(repository, label)));
+    for (const digest of digests) await signer.sign(owner, { keyId: key.id, repository, digest, forms: ['cosign-sig', 'bundle'] });
+    const [known, fresh] = digests.map((digest) => ({ repository, digest, scope })) as [VerdictQuestion, VerdictQuestion];
+    expect(await verdicts.verdict(owner, known)).toMatchObject({ allowed: true });
     await rooms.distribution.kill();
     try {
-      const verdict = await verdicts.verdict(owner, question);
+      const verdict = await verdicts.verdict(owner, fresh);
       expect(verdict).toMatchObject({ allowed: false, reason: 'BACKEND_ERROR' });
       expect(await verdicts.rerun(system, verdict.id!)).toMatchObject({ allowed: false, reason: 'BACKEND_ERROR' });
+      const again = await verdicts.verdict(owner, known);
+      expect(again).toMatchObject({ allowed: true });
+      expect(await verdicts.rerun(system, again.id!)).toMatchObject({ allowed: true });
     } finally {
       await rooms.distribution.start();
     }
+    expect(await verdicts.verdict(owner, fresh)).toMatchObject({ allowed: true });
+  });
+
+  it('forgets a signature that is deleted', async () => {
+    const repository = await newRepository('deleted');
+    const key = await keys.generate(owner, { name: 'deleted', account: 'acme' });
+    const digest = await newImage(repository, 'deleted');
+    const question = { repository, digest, scope: await newScope({ keys: [key.id] }) };
+    const signed = await signer.sign(owner, { keyId: key.id, repository, digest, forms: ['cosign-sig', 'bundle'] });
     expect(await verdicts.verdict(owner, question)).toMatchObject({ allowed: true });
+    const { id } = await rooms.app.get(Repositories).get(system, repository);
+    for (const { manifestDigest } of signed.signatures) await rooms.app.get(Repositories).deleteManifest(system, id, manifestDigest);
+    expect(await verdicts.verdict(owner, question)).toMatchObject({ allowed: false, reason: 'NO_SIGNATURE' });
   });
 
   it('reads at most a bounded number of candidates', async () => {
