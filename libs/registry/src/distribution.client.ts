@@ -4,6 +4,7 @@ import type { OnModuleDestroy } from '@nestjs/common';
 import type { Clock } from '@gantry/platform';
 import { maxManifestBytes, manifestTypes } from './manifest';
 import { registryProblem } from './problems';
+import { rawGet, type RawRead, type RawSink } from './raw-get';
 import type { TokenSigner } from './token-signer';
 
 /** What the storage answered to a call that failed: an OCI error that is the pusher's own, such as MANIFEST_BLOB_UNKNOWN. */
@@ -59,6 +60,18 @@ export class DistributionClient implements OnModuleDestroy {
       headers: { ...call.headers, authorization: `Bearer ${token}` },
       agent: call.hasBody ? false : this.kept,
     });
+  }
+
+  /**
+   * Reads a blob into a sink with large buffers; null where the storage is reached over TLS (use `open`). `range` is the client's Range header.
+   */
+  openRaw(repository: string, digest: string, range: string | null, sink: RawSink): RawRead | null {
+    if (this.secure) return null;
+    const lines = [
+      `GET ${this.base.pathname.replace(/\/$/, '')}/v2/${repository}/blobs/${digest} HTTP/1.1`, `host: ${this.base.host}`, 'connection: close',
+      `authorization: Bearer ${this.token(repository, null)}`, ...(range === null ? [] : [`range: ${range}`]),
+    ];
+    return rawGet({ host: this.base.hostname.replace(/^\[|\]$/g, ''), port: this.base.port === '' ? 80 : Number(this.base.port) }, lines.join('\r\n'), sink);
   }
 
   /** The manifest's bytes, or null when the repository has none of this digest there. @throws registry.backend-unavailable */

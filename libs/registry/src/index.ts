@@ -5,6 +5,7 @@ export * from './events';
 export * from './images';
 export { digestOf, manifestTypes, maxManifestBytes } from './manifest';
 export * from './problems';
+export type { RawRead, RawSink } from './raw-get';
 export * from './reference';
 export * from './registry-front';
 export * from './registry-rights';

@@ -231,6 +231,7 @@ async function relayBlob(deps: FrontDeps, visit: Visit, repository: KnownReposit
     repository: path,
     path: target,
     from,
+    ...(route.kind === 'blob' ? { blob: route.digest } : {}),
     allowed: async () => deps.tokens.isLive(claims) && deps.rights.may(ctx, path, need.action),
     ...(route.kind === 'blob' && request.method === 'DELETE'
       ? { onStatus: async (status: number) => (status === 202 ? deps.front.noteBlobDeleted(ctx, repository, route.digest) : undefined) }

@@ -19,6 +19,8 @@ export interface Passage {
   path: string;
   /** Repository that a blob is mounted from; the storage is given the right to read it. */
   from: string | null;
+  /** Digest, where a whole blob or a range of it is read. */
+  blob?: string;
   /** False ends a stream that is under way. */
   allowed: () => Promise<boolean>;
   /** Called with the storage's status before the head goes out. */
@@ -37,6 +39,8 @@ export async function relay(distribution: DistributionClient, request: IncomingM
     });
   }, recheckMillis);
   try {
+    if (passage.blob !== undefined && request.method === 'GET' && (await pour(distribution, request, response, passage.repository, passage.blob))) return;
+    if (response.destroyed) return;
     const answer = await send(distribution, request, response, passage, hasBody, true);
     if (answer === null) return;
     await passage.onStatus?.(answer.statusCode ?? 0);
@@ -44,6 +48,48 @@ export async function relay(distribution: DistributionClient, request: IncomingM
   } finally {
     clearInterval(recheck);
   }
+}
+
+/**
+ * Pours a blob from the storage into the answer by the quick way. False: nothing has been answered, and the ordinary way has to find out why.
+ * Resolves when all is out or either side broke off.
+ */
+async function pour(distribution: DistributionClient, request: IncomingMessage, response: ServerResponse, repository: string, digest: string): Promise<boolean> {
+  const { range } = request.headers;
+  if (request.headers['if-none-match'] !== undefined || request.headers['if-range'] !== undefined || (range !== undefined && !/^bytes=[\d, -]{1,200}$/.test(range))) return false;
+  const closed = new Promise<void>((resolve) => response.once('close', resolve));
+  const finished = new Promise<void>((resolve) => response.once('finish', resolve));
+  const read = distribution.openRaw(repository, digest, range ?? null, {
+    head: (status, headers) => {
+      response.writeHead(status, pick(headers));
+      request.socket.setTimeout(idleMillis);
+    },
+    // Of a destroyed answer Node only calls back.
+    write: (chunk, done) => response.write(chunk, done),
+    end: () => response.end(),
+    abort: () => response.destroy(), // the length told before says that something is missing
+  });
+  if (!read) return false;
+  const resume = (): void => read.resume();
+  response.on('drain', resume);
+  void closed.then(() => read.destroy());
+  try {
+    if (!(await Promise.race([read.started, closed.then(() => true)]))) return false;
+  } catch (error) {
+    if (response.destroyed) return true;
+    throw registryProblem('backend-unavailable', { cause: error });
+  } finally {
+    if (!response.headersSent) response.off('drain', resume);
+  }
+  await Promise.race([closed, finished]);
+  response.off('drain', resume);
+  return true;
+}
+
+function pick(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  const picked: OutgoingHttpHeaders = {};
+  for (const name of returned) if (headers[name] !== undefined) picked[name] = headers[name];
+  return picked;
 }
 
 /** The storage's answer; null when the client went away first. A request without a body is tried again on a fresh connection where a kept one had been closed. */
@@ -93,8 +139,7 @@ function reply(answer: IncomingMessage, request: IncomingMessage, response: Serv
     answer.resume();
     throw registryProblem('backend-unavailable', { cause: new Error(`the registry behind answered ${status}`) });
   }
-  const headers: OutgoingHttpHeaders = {};
-  for (const name of returned) if (answer.headers[name] !== undefined) headers[name] = answer.headers[name];
+  const headers = pick(answer.headers);
   const location = readLocation(answer.headers, status, passage.repository);
   if (location !== null) headers['location'] = location;
   if (!request.complete) headers['connection'] = 'close'; // answered before the body was through

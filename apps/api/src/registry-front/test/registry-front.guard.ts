@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { Tokens } from '@gantry/access';
@@ -339,19 +340,20 @@ describe('the listener', () => {
     expect(await dialogue(`Authorization: Bearer ${await new Client('alice').token(['repository:alice/continue:pull,push'])}\r\n`)).toBe('HTTP/1.1 100 Continue');
   });
 
-  test('an upload that breaks off ends the one to the storage, and can be gone on with', async () => {
+  test('an upload that breaks off ends the one to the storage too', async () => {
     const alice = new Client('alice');
     const begun = await alice.call('POST', '/v2/acme/broken/blobs/uploads/');
     const token = await alice.token(['repository:acme/broken:pull,push']);
+    const storagePort = Number(new URL(rooms.distribution.url).port).toString(16).toUpperCase().padStart(4, '0');
+    // Established connections (state 01) to the storage, as the kernel has them.
+    const toStorage = (): number => readFileSync('/proc/net/tcp', 'utf8').split('\n').filter((line) => new RegExp(`^ *\\d+: [0-9A-F:]+ [0-9A-F]{8}:${storagePort} 01 `).test(line)).length;
+    const before = toStorage();
     const socket = connect(port, '127.0.0.1');
     socket.write(`PATCH ${begun.headers.location} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n${'x'.repeat(1000)}`);
-    const connections = (): Promise<number> => new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))));
-    await eventually('it is connected', async () => (await connections()) > 0);
+    await eventually('the storage is written to', () => toStorage() > before);
     socket.destroy();
-    await eventually('the upload can be asked for', async () => {
-      const status = await call('GET', begun.headers.location!, { headers: { authorization: `Bearer ${token}` } });
-      return status.status === 204;
-    });
+    await eventually('the storage is left alone', () => toStorage() <= before);
+    expect((await alice.pushBlob('acme/broken', randomBytes(1000))).status).toBe(201);
   });
 
   test('a stream ends when the right to it is lost', async () => {
@@ -377,6 +379,24 @@ describe('the listener', () => {
       socket.resume();
     });
     expect(await ended).toBeLessThan(layer.length);
+  });
+
+  test('a client that goes away while it reads leaves nothing behind', async () => {
+    const alice = new Client('alice');
+    const layer = randomBytes(32 * 1024 * 1024);
+    await alice.pushBlob('alice/left', layer);
+    const token = await alice.token(['repository:alice/left:pull']);
+    const connections = (): Promise<number> => new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))));
+    const before = await connections();
+    for (let round = 0; round < 5; round += 1) {
+      const socket = connect(port, '127.0.0.1');
+      socket.write(`GET /v2/alice/left/blobs/${digestOf(layer)} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+      await new Promise((resolve) => socket.once('data', resolve));
+      socket.destroy();
+    }
+    await eventually('the connections are gone', async () => (await connections()) <= before, 5);
+    const whole = await alice.call('GET', `/v2/alice/left/blobs/${digestOf(layer)}`);
+    expect(digestOf(whole.body)).toBe(digestOf(layer));
   });
 
   test('the storage being away is said so, and nothing is lost', async () => {
