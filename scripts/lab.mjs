@@ -1,12 +1,9 @@
 // `npm run lab -- up|down [--nodes N]`: real engines to play with, and nothing left of them afterwards. State is in --dir (default /tmp/gantry-lab).
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { loadLab } from '../test/lab/load.mjs';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const require = createRequire(import.meta.url);
 const usage = `usage: npm run lab -- up [--nodes N] [--dir DIR]     a swarm of one (N = 1) or of N machines with mutual TLS, and a registry
        npm run lab -- down [--dir DIR]                stops and removes what \`up\` started`;
 
@@ -75,19 +72,6 @@ async function down() {
   await lab.takeDownMachines(join(dir, 'machines'), state.nodes);
   rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
   console.log('the lab is down');
-}
-
-/** Compiles test/lab, which the tests use too, for this Node. */
-function loadLab() {
-  const { transformFileSync } = require('@swc/core');
-  const out = join(root, 'node_modules/.cache/gantry-lab');
-  rmSync(out, { recursive: true, force: true });
-  mkdirSync(out, { recursive: true });
-  for (const file of readdirSync(join(root, 'test/lab')).filter((name) => name.endsWith('.ts'))) {
-    const { code } = transformFileSync(join(root, 'test/lab', file), { swcrc: false, module: { type: 'commonjs' }, jsc: { target: 'es2022', parser: { syntax: 'typescript' } } });
-    writeFileSync(join(out, file.replace(/\.ts$/, '.js')), code);
-  }
-  return require(join(out, 'index.js'));
 }
 
 function fail(message) {

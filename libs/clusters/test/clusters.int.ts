@@ -7,7 +7,7 @@ import { Audit, auditEntities, AuditKey, type AuditOutcome } from '@gantry/audit
 import { Leases, makeContext, Outbox, Problem, SystemClock, uuidv7, type Config, type Context } from '@gantry/platform';
 import { eventually, openTestDatabase, testConfig, testContext, testLogger, testSealer, type TestDatabase } from '@gantry/platform/testing';
 import { makePki, pushImage, startEngine, startMachines, startRegistry, webImage, type Behaviour, type LabEngine, type LabMachines, type LabRegistry } from '../../../test/lab';
-import { Apply, Clusters, clustersEntities, converge, EngineClient, ImageAdmission, Judge, Judgement, Relay, type Admission, type Change, type Cluster, type EngineService, type ServiceSpec, type WatchMemory, type Wish } from '../src';
+import { Apply, Clusters, clustersEntities, converge, EngineClient, ImageAdmission, Inventory, Judge, Judgement, Relay, type Admission, type Change, type Cluster, type EngineService, type ServiceSpec, type WatchMemory, type Wish } from '../src';
 
 /** What trust would say; refuses the repositories in `refused`. */
 class Admissions extends ImageAdmission {
@@ -29,7 +29,7 @@ function rooms(test: TestDatabase, config: Config) {
   const admissions = new Admissions();
   const judge = new Judge(test.db, clock, clusters, access, audit, admissions, config);
   const apply = new Apply(test.db, clock, clusters, audit);
-  return { clock, access, audit, clusters, admissions, judge, apply };
+  return { clock, access, audit, clusters, admissions, judge, apply, inventory: new Inventory(clusters) };
 }
 
 const system = testContext();
@@ -279,6 +279,50 @@ describe('judge and apply', () => {
     await make({ type: 'service.remove', id });
     await eventually('the secret is free', async () => (await make({ type: 'secret.remove', id: secret.id! }).catch(() => null))?.conflict === false);
     expect(JSON.stringify(await house.audit.list(system, { limit: 200 }))).not.toContain(Buffer.from('hush').toString('base64'));
+  });
+});
+
+describe('a whole stack', () => {
+  const page = { limit: 50 };
+
+  it('recognises its tasks with networks, files and volumes, and is listed without what is secret', async () => {
+    const labels = { 'io.gantry.deployment': 'd1', 'com.docker.stack.namespace': 'shop' };
+    const network = await make({ type: 'network.create', spec: { Name: 'shop_net', Driver: 'overlay', Labels: labels } });
+    const config = await make({ type: 'config.create', spec: { Name: 'shop_conf', Labels: labels, Data: Buffer.from('hello-config').toString('base64') } });
+    const secret = await make({ type: 'secret.create', spec: { Name: 'shop_pass', Labels: labels, Data: Buffer.from('hello-secret').toString('base64') } });
+    const file = { Name: 'x', UID: '0', GID: '0', Mode: 0o444 };
+    const spec = serviceSpec('shop_web', await pushed('acme/web', 'one'), { Labels: labels, EndpointSpec: { Mode: 'dnsrr' } }, {
+      Env: ['PASSWORD=s3cret'], Labels: labels, Init: true, Hostname: 'web', StopGracePeriod: 1_000_000_000, CapabilityDrop: ['ALL'],
+      Mounts: [{ Type: 'volume', Source: 'shop_data', Target: '/data', ReadOnly: false }, { Type: 'tmpfs', Target: '/scratch' }],
+      Configs: [{ ConfigID: config.id!, ConfigName: 'shop_conf', File: file }], Secrets: [{ SecretID: secret.id!, SecretName: 'shop_pass', File: { ...file, Name: 'y' } }],
+      Healthcheck: { Test: ['CMD', '/bin/true'], Interval: 500_000_000 },
+    });
+    Object.assign(spec.TaskTemplate, { Networks: [{ Target: 'shop_net', Aliases: ['web'] }], Resources: { Limits: { MemoryBytes: 64_000_000 } }, Placement: { Constraints: ['node.platform.os==linux'] }, LogDriver: { Name: 'json-file', Options: { 'max-size': '1m' } } });
+    const id = await createService(spec);
+    expect(await settle(id)).toMatchObject({ state: 'healthy', counts: { wanted: 1, running: 1, old: 0 } });
+    const volume = await refusal(house.judge.judge(system, wish({ type: 'service.create', spec: { ...spec, Name: 'thief' }, registryAuth: null }, { scope: uuidv7() })));
+    expect(volume.extra['operations']).toEqual(['service:create:external-network', 'service:create:external-secret', 'service:create:external-config', 'service:create:external-volume']);
+
+    const { inventory } = house;
+    const lists = await Promise.all([
+      inventory.nodes(system, 'local', page), inventory.services(system, 'local', page), inventory.tasks(system, 'local', page), inventory.networks(system, 'local', page),
+      inventory.volumes(system, 'local', page), inventory.secrets(system, 'local', page), inventory.configs(system, 'local', page), inventory.stacks(system, 'local', page),
+    ]);
+    const text = JSON.stringify(lists);
+    for (const name of ['lab-engine', 'shop_web', 'shop_net', 'shop_data', 'shop_pass', 'shop_conf']) expect(text).toContain(`"${name}"`);
+    expect(text).toContain('"PASSWORD"');
+    for (const value of ['s3cret', 'hello-secret', 'hello-config']) for (const form of [value, Buffer.from(value).toString('base64')]) expect(text).not.toContain(form);
+    expect(lists[7].items).toEqual([{ id: 'shop', name: 'shop', services: 1 }]);
+    const first = await inventory.networks(system, 'local', { limit: 1 });
+    const second = await inventory.networks(system, 'local', { limit: 1, cursor: first.next! });
+    expect(second.items[0]!.id > first.items[0]!.id).toBe(true);
+
+    await make({ type: 'service.remove', id });
+    await eventually('the network is free', async () => (await make({ type: 'network.remove', id: network.id! }).catch(() => null))?.conflict === false);
+    await make({ type: 'config.remove', id: config.id! });
+    await make({ type: 'secret.remove', id: secret.id! });
+    const left = await test.db.query<{ kind: string; name: string }>(system, `select kind, name from clusters_objects where name like 'shop\\_%'`);
+    expect(left).toEqual([{ kind: 'volume', name: 'shop_data' }]); // the data stays, and so does whose it is
   });
 });
 
