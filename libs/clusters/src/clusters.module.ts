@@ -7,5 +7,5 @@ import { Apply, Judge } from './judgement';
 import { Relay } from './relay';
 
 /** Clusters, what is on them, judge and apply. `ImageAdmission` must be bound by a global module of the app. */
-@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Judge, Apply, Relay], exports: [Clusters, Judge, Apply, Relay] })
+@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Inventory, Judge, Apply, Relay], exports: [Clusters, Inventory, Judge, Apply, Relay] })
 export class ClustersModule {}
