@@ -25,7 +25,7 @@ module.exports = {
     { name: 'libs-not-apps', comment: 'Apps import libs, never the reverse.', severity: 'error', from: { path: '^libs/' }, to: { path: '^apps/' } },
     { name: 'migrations-alone', comment: 'A released migration must not change when a lib does.', severity: 'error', from: { path: '^migrations/' }, to: { path: '^(libs|apps|test)/' } },
     { name: 'no-http-in-libs', comment: 'Libs throw Problem; HTTP is the apps’ business.', severity: 'error', from: { path: '^libs/[^/]+/src/' }, to: { path: 'node_modules/(fastify|@nestjs/platform-fastify|express)' } },
-    { name: 'no-test-code-in-product', comment: 'Product code does not import tests.', severity: 'error', from: { path: '^(apps|libs)/[^/]+/src/', pathNot: '\\.spec\\.ts$' }, to: { path: '(^test/|/test/|/testing/|\\.(spec|int|e2e)\\.ts$)' } },
+    { name: 'no-test-code-in-product', comment: 'Product code does not import tests.', severity: 'error', from: { path: '^(apps|libs)/[^/]+/src/', pathNot: '(\\.spec\\.ts$|/test/)' }, to: { path: '(^test/|/test/|/testing/|\\.(spec|int|e2e)\\.ts$)' } },
   ],
   options: {
     tsPreCompilationDeps: true,

@@ -58,17 +58,19 @@ export class Gantry {
   }
 
   /** Starts and waits until `ready.json` is there. */
-  async start(extra: Record<string, string> = {}, seconds = 120): Promise<Ready> {
+  async start(extra: Record<string, string> = {}, seconds = 100): Promise<Ready> {
     this.launch(extra);
     const file = join(this.home, 'ready.json');
     const child = this.child!;
-    this.ready = await eventually('ready.json is written', () => {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`npm start ended with ${child.exitCode ?? child.signalCode}:\n${this.output.slice(-4000)}`);
+    const seen = await eventually('ready.json is written', () => {
+      if (child.exitCode !== null || child.signalCode !== null) return 'ended';
       return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Ready) : null;
     }, seconds).catch((error: Error) => {
       throw new Error(`${error.message}\n${this.output.slice(-4000)}\n${this.log().slice(-4000)}`, { cause: error });
     });
-    return this.ready;
+    if (seen === 'ended') throw new Error(`npm start ended with ${child.exitCode ?? child.signalCode}:\n${this.output.slice(-4000)}\n${this.log().slice(-4000)}`);
+    this.ready = seen;
+    return seen;
   }
 
   /** Starts without waiting. */

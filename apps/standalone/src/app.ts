@@ -1,6 +1,7 @@
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Access, Accounts } from '@gantry/access';
+import { Clusters } from '@gantry/clusters';
 import { makeLogger, Secret, systemContext, type Config, type Logger } from '@gantry/platform';
 import { tokenIssuer, tokenService } from '@gantry/registry';
 import { startApi } from '../../api/src/start';
@@ -8,7 +9,8 @@ import { openDatabase } from '../../rooms';
 import { startWorker } from '../../worker/src/start';
 import { writeEnvironment } from './environment';
 import { ensureKeys, firstAdminPassword } from './keys';
-import { deploySample } from './sample';
+import { engineEndpoint } from './engine-endpoint';
+import { deploySample, ensureLocalCluster } from './sample';
 import type { BootContext, Booted, StandaloneApp } from './standalone';
 import type { StandaloneOptions } from './options';
 
@@ -50,12 +52,13 @@ async function boot({ options, databaseUrl, registryUrl, engine, step }: BootCon
     const accounts = api.app.get(Accounts);
     if (!(await accounts.find(ctx, 'admin'))) await accounts.ensureAdmin(ctx, firstAdminPassword(passwordFile));
     await api.app.get(Access).refresh(ctx);
+    if (engine.isSwarmManager) await ensureLocalCluster(ctx, api.app.get(Clusters), engineEndpoint(engine.endpoint));
     const worker = await startWorker({ config, logger, db, app: api.app });
     return {
       httpUrl: config.publicUrl,
       registryHost: config.registryPublicHost,
       adminPasswordFile: passwordFile,
-      deploySample: () => deploySample({ app: api.app, config, engine }),
+      deploySample: () => deploySample({ app: api.app, config }),
       close: async () => {
         await worker.close();
         await api.close();

@@ -5,8 +5,6 @@ import { Applications, Deployments, Environments } from '@gantry/delivery';
 import { delay, isLoopback, systemContext, type Config, type Context } from '@gantry/platform';
 import { Repositories } from '@gantry/registry';
 import { SignaturePolicies, Signer, SigningKeys } from '@gantry/trust';
-import type { UsedEngine } from './engine';
-import { engineEndpoint } from './engine-endpoint';
 import { pushImage } from './push';
 import { makeSampleImage, samplePage } from './sample-image';
 import { StartError } from './start-error';
@@ -21,7 +19,7 @@ const patienceSeconds = 120;
  * interrupted earlier try has made, so that it can be run again at any point.
  * @returns the URL of the page, once it answers
  */
-export async function deploySample({ app, config, engine }: { app: INestApplicationContext; config: Config; engine: UsedEngine }): Promise<string> {
+export async function deploySample({ app, config }: { app: INestApplicationContext; config: Config }): Promise<string> {
   const ctx = systemContext('sample');
   const host = isLoopback(config.bind) || config.bind === '0.0.0.0' || config.bind === '::' ? '127.0.0.1' : config.bind;
   const url = `http://${host}:${config.samplePort}`;
@@ -29,7 +27,6 @@ export async function deploySample({ app, config, engine }: { app: INestApplicat
   const environments = app.get(Environments);
   const deployments = app.get(Deployments);
 
-  await ensureCluster(ctx, app.get(Clusters), engineEndpoint(engine.endpoint));
   const existing = await applications.find(ctx, 'hello');
   const dev = await environments.find(ctx, 'dev');
   if (existing && dev && (await deployments.current(ctx, existing.id, dev.id))) return answers(url);
@@ -73,7 +70,8 @@ export async function deploySample({ app, config, engine }: { app: INestApplicat
   return answers(url);
 }
 
-async function ensureCluster(ctx: Context, clusters: Clusters, endpoint: Endpoint): Promise<void> {
+/** Registers the engine as cluster `local`, or tells the cluster that its engine has moved. */
+export async function ensureLocalCluster(ctx: Context, clusters: Clusters, endpoint: Endpoint): Promise<void> {
   const known = await clusters.find(ctx, 'local');
   if (!known) await clusters.register(ctx, { name: 'local', endpoint });
   else if (JSON.stringify(known.endpoint) !== JSON.stringify(endpoint) && endpoint.kind === 'socket') await clusters.update(ctx, known.id, known.version, { endpoint });

@@ -1,19 +1,23 @@
 import type { INestApplicationContext } from '@nestjs/common';
+import { Sessions } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { Relay, relayCall } from '@gantry/clusters';
 import { Deployments, DeliveryEvents, runDeployment } from '@gantry/delivery';
 import { handle, on, type Handling, type Sweep } from '@gantry/platform';
+import { Verdicts } from '@gantry/trust';
 import { imagePushed, RegistryFront, signaturePushed } from '@gantry/registry';
 
 /** Every job and event, and the one library method that handles it. */
 export function handlings(app: INestApplicationContext): Handling[] {
   const deployments = app.get(Deployments);
   const relay = app.get(Relay);
+  const verdicts = app.get(Verdicts);
   const delivery = app.get(DeliveryEvents);
   return [
     handle(relayCall, (ctx, payload) => relay.answer(ctx, payload)),
     handle(runDeployment, (ctx, payload) => deployments.run(ctx, payload)),
     on(imagePushed, 'auto-redeploy', (ctx, payload) => delivery.onImagePushed(ctx, payload)),
+    on(signaturePushed, 'first-seen', (ctx, payload) => verdicts.noteSignatures(ctx, payload)),
     on(signaturePushed, 'auto-redeploy', (ctx, payload) => delivery.onSignaturePushed(ctx, payload)),
   ];
 }
@@ -21,11 +25,14 @@ export function handlings(app: INestApplicationContext): Handling[] {
 /** What catches up with lost wake-ups and crashed processes. */
 export function sweeps(app: INestApplicationContext): Sweep[] {
   const audit = app.get(Audit);
+  const sessions = app.get(Sessions);
   const deployments = app.get(Deployments);
   const front = app.get(RegistryFront);
   const relay = app.get(Relay);
   return [
+    // NOTIFY wakes the sequencer at once; this catches what it missed.
     { name: 'audit.seal', everySeconds: 1, run: (ctx) => audit.sealPending(ctx) },
+    { name: 'access.expire-sessions', everySeconds: 3600, run: (ctx) => sessions.expire(ctx) },
     { name: 'delivery.sweep', everySeconds: 5, run: (ctx) => deployments.sweep(ctx) },
     { name: 'clusters.relay-expire', everySeconds: 30, run: (ctx) => relay.expire(ctx) },
     { name: 'registry.reconcile-pushes', everySeconds: 30, run: (ctx) => front.reconcilePushes(ctx) },
