@@ -7,7 +7,7 @@ const digest = `sha256:${'a'.repeat(64)}`;
 const image = `${host}/acme/web@${digest}`;
 
 function service(container: object = {}, task: object = {}, more: object = {}): ServiceSpec {
-  return { Name: 'shop_web', TaskTemplate: { ContainerSpec: { Image: image, ...container }, ...task }, ...more } as ServiceSpec;
+  return { Name: 'shop_web', TaskTemplate: { ContainerSpec: { Image: image, ...container }, ...task }, ...more };
 }
 
 const create = (spec: ServiceSpec): Change => ({ type: 'service.create', spec, registryAuth: null });
