@@ -71,7 +71,7 @@ export class Journal {
     if (!isUuid(deploymentId)) throw requestProblem('not-found');
     if (after !== null && !/^\d{1,18}$/.test(after)) throw requestProblem('invalid', { errors: [{ pointer: 'header/last-event-id', detail: 'not the id of an event' }] });
     return this.db.query<DeploymentEvent & Record<string, unknown>>(ctx,
-      'select id::text as id, at, type, data from delivery_events where deployment_id = $1 and id > $2 order by id limit $3', [deploymentId, after ?? '0', limit]);
+      'select e.id::text as id, e.at, e.type, e.data from delivery_events e where e.deployment_id = $1 and e.id > $2 order by e.id limit $3', [deploymentId, after ?? '0', limit]);
   }
 }
 

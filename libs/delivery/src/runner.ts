@@ -394,13 +394,16 @@ export class Runner {
     return run.steps.get(`${phase}/${name}/${object}`);
   }
 
-  /** Judges, writes ahead, applies, writes down. A conflict is answered, with the step still running. */
+  /** Judges, writes ahead, applies, writes down. A conflict is answered, with the step still running (but for what was to be removed and is gone). */
   private async change(run: Run, deployment: Deployment, phase: Phase, step: string, object: string, change: Change, wish: Record<string, unknown>): Promise<Outcome> {
     // The way back restores what was judged when it was deployed; it is ours to do whoever asked for the deployment.
     const back = phase === 'rollback' || deployment.origin === 'renewal';
+    const mayUse = back ? this.grantedBefore(change) : [];
+    // A removal that we did not see the end of may have ended our claim to the object already.
+    if (change.type.endsWith('.remove') && this.step(run, phase, step, object)?.state === 'running') mayUse.push(`${change.type.split('.')[0] ?? ''}:remove:external`);
     const judgement = await this.judge.judge(back ? run.system : run.ctx, {
       cluster: run.environment.clusterId, scope: this.environments.scope(run.environment), resource: this.environments.ref(run.environment), operation: 'environment:deploy', change,
-      ...(back ? { mayUse: this.grantedBefore(change) } : {}),
+      ...(mayUse.length > 0 ? { mayUse } : {}),
     });
     const entry: Step = { phase, name: step, object, state: 'running', wish, result: null, startedAt: this.clock.now(), finishedAt: null };
     await this.journal.begin(run.system, deployment.id, entry);
@@ -577,6 +580,8 @@ export class Runner {
     const name = stackName(run.application, run.environment);
     const kept = (pick: (from: Stack) => string[]): Set<string> => new Set([stack, previous].flatMap((from) => (from ? pick(from) : [])));
     const keep = { networks: kept((from) => from.networks.map(({ Name }) => Name)), configs: kept((from) => from.configs.map((config) => config.name)), secrets: kept((from) => from.secrets.map((secret) => secret.name)) };
+    const patienceMillis = stack === null ? (deployment.rollbackDeadlineAt?.getTime() ?? 0) - this.clock.now().getTime() : 15_000;
+    const giveUpAt = this.clock.now().getTime() + patienceMillis;
     for (;;) {
       const live = await this.observe(run, name);
       const ours = (own: Record<string, string> | null | undefined): boolean => own?.[labels.application] === run.application.id && own[labels.environment] === run.environment.id;
@@ -585,17 +590,21 @@ export class Runner {
         ...[...live.secrets.values()].filter(({ Spec }) => ours(Spec.Labels) && !keep.secrets.has(Spec.Name)).map(({ Spec }) => ({ object: Spec.Name, change: { type: 'secret.remove', id: Spec.Name } as const })),
         ...[...live.networks.values()].filter(({ Name, Labels }) => ours(Labels) && !keep.networks.has(Name)).map(({ Name }) => ({ object: Name, change: { type: 'network.remove', id: Name } as const })),
       ];
-      let left = 0;
+      const refused = new Set<string>();
       for (const { object, change } of gone) {
+        if (this.step(run, phase, 'prune', object)?.state === 'done') continue;
         try {
           await this.change(run, deployment, phase, 'prune', object, change, { action: 'remove' });
         } catch (error) {
-          // Still used by a task that is ending, or by somebody else: the next deployment tries again.
+          // Still used by a task that is ending, or by somebody else.
           if (!(error instanceof EngineError) && !(error instanceof Problem && error.cause instanceof EngineError)) throw error;
-          left += 1;
+          refused.add(object);
         }
       }
-      if (left === 0 || stack !== null || this.clock.now().getTime() > (deployment.rollbackDeadlineAt?.getTime() ?? 0)) break;
+      // What is used goes with the next deployment, but a failed first one has no next. A removed network is listed until its nodes have let
+      // go of it; until then nothing may take it for one that is there.
+      const left = gone.filter(({ object }) => stack === null || !refused.has(object));
+      if (left.length === 0 || this.clock.now().getTime() > giveUpAt) break;
       await delay(500, run.lease.signal);
     }
     const used = [stack, previous].flatMap((from) => from?.services.map((service) => `${service.name} ${service.image.repositoryId}`) ?? []);
