@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { imageType, makeImage } from '../testing/images';
 import { blobsOf, digestOf, manifestTypes, readManifest } from './manifest';
-import { parseJson } from './strict-json';
+import { JsonFault, parseJson } from './strict-json';
 
 const indexType = manifestTypes[2]!;
 const digest = `sha256:${'b'.repeat(64)}`;
@@ -70,6 +70,19 @@ test('the strict parser reads what JSON.parse reads, where it reads at all', () 
     }
     if (ok) JSON.parse(text);
   }));
+});
+
+test('four megabytes of anything are read or refused, in reasonable time', () => {
+  const size = 4 * 1024 * 1024;
+  for (const text of [`"${'a'.repeat(size)}"`, `"${'\\n'.repeat(size / 2)}"`, `"${'a\\n'.repeat(size / 3)}"`, `"${'a'.repeat(size)}`, `[${'1,'.repeat(size / 2)}1]`, '['.repeat(size), ' '.repeat(size), '-'.repeat(size)]) {
+    const startedAt = performance.now();
+    try {
+      parseJson(Buffer.from(text));
+    } catch (error) {
+      expect(error).toBeInstanceOf(JsonFault);
+    }
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+  }
 });
 
 test('nothing that a parser could read in two ways', () => {

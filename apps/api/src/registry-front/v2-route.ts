@@ -133,7 +133,7 @@ function readQuery(text: string): Map<string, string> {
   const query = new Map<string, string>();
   for (const [key, value] of new URLSearchParams(text)) {
     if (query.has(key)) refuse(400, 'UNSUPPORTED', 'a parameter comes twice');
-    if (value.length > 4_096 || /[\u0000-\u001f\u007f\ufffd]/.test(value)) refuse(400, 'UNSUPPORTED', 'a parameter is not clean text');
+    if (value.length > 4_096 || /[\p{Cc}\ufffd]/u.test(value)) refuse(400, 'UNSUPPORTED', 'a parameter is not clean text');
     query.set(key, value);
   }
   return query;
