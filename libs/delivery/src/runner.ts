@@ -257,7 +257,8 @@ export class Runner {
 
   /** Resolves and verifies. Nothing on the cluster changes, so a failure here ends the deployment at once. */
   private async prepare(run: Run, deployment: Deployment): Promise<Deployment> {
-    if (await this.isCancelled(run, deployment)) return this.finish(run, deployment, 'cancelled', cancelReason);
+    const cancelled = await this.cancelled(run, deployment);
+    if (cancelled) return this.finish(run, deployment, 'cancelled', cancelled);
     this.access.assertCan(run.ctx, 'environment:deploy', this.environments.ref(run.environment));
     const given = deployment.planId === null ? null : await this.db.repo(run.system, Plan).findOneByOrFail({ id: deployment.planId });
     if (given) {
@@ -292,7 +293,8 @@ export class Runner {
   }
 
   private async applyAll(run: Run, deployment: Deployment): Promise<Deployment> {
-    if (await this.isCancelled(run, deployment)) return this.turnBack(run, deployment, cancelReason);
+    const cancelled = await this.cancelled(run, deployment);
+    if (cancelled) return this.turnBack(run, deployment, cancelled);
     const stack = await this.stackOf(run, deployment.id);
     if (!stack) throw new Error(`deployment ${deployment.id} is applying without a plan`);
     await this.converge(run, deployment, 'apply', stack);
@@ -302,6 +304,8 @@ export class Runner {
   private async watchAll(run: Run, deployment: Deployment): Promise<Deployment> {
     const stack = await this.stackOf(run, deployment.id);
     if (!stack) throw new Error(`deployment ${deployment.id} is watched without a plan`);
+    const cancelled = await this.cancelled(run, deployment);
+    if (cancelled) return this.turnBack(run, deployment, cancelled);
     const failure = await this.watch(run, deployment, 'apply', stack);
     if (failure) return this.turnBack(run, deployment, failure);
     const previous = await this.stackOf(run, deployment.previousDeploymentId);
@@ -326,9 +330,10 @@ export class Runner {
     return row?.stack ?? null;
   }
 
-  private async isCancelled(run: Run, deployment: Deployment): Promise<boolean> {
-    const [row] = await this.db.query<{ cancel_requested: boolean }>(run.system, 'select cancel_requested from delivery_deployments where id = $1', [deployment.id]);
-    return row?.cancel_requested === true;
+  /** Who cancelled it, or null. */
+  private async cancelled(run: Run, deployment: Deployment): Promise<DeploymentReason | null> {
+    const [row] = await this.db.query<{ cancel_requested: boolean; reason: DeploymentReason | null }>(run.system, 'select cancel_requested, reason from delivery_deployments where id = $1', [deployment.id]);
+    return row?.cancel_requested === true ? (row.reason ?? cancelReason) : null;
   }
 
   // --- the engine ---
@@ -548,7 +553,8 @@ export class Runner {
       const failed = verdicts.find(({ state }) => state === 'failed');
       if (failed) return { code: 'delivery.unhealthy', detail: `${failed.name}: ${failed.reason}` };
       if (verdicts.every(({ state }) => state === 'healthy')) return null;
-      if (phase === 'apply' && (await this.isCancelled(run, deployment))) return cancelReason;
+      const cancelled = phase === 'apply' ? await this.cancelled(run, deployment) : null;
+      if (cancelled) return cancelled;
       if (this.clock.now().getTime() > deadline) {
         const late = verdicts.filter(({ state }) => state !== 'healthy').map(({ name, running, wanted, reason }) => `${name}: ${running} of ${wanted} running: ${reason}`);
         return { code: 'delivery.deadline-exceeded', detail: `Not healthy within ${this.config.deployDeadlineSeconds} s. ${late.join('; ')}` };
