@@ -1,8 +1,8 @@
 import { Controller, Inject } from '@nestjs/common';
 import { z } from 'zod';
-import { CONFIG, type Config } from '@gantry/platform';
+import { CONFIG, decodeCursor, type Config } from '@gantry/platform';
 import { DistributionClient } from '@gantry/registry';
-import { listOf, page, Route } from '../http/route';
+import { In, listOf, page, Route, type Input } from '../http/route';
 
 const registry = z.object({
   id: z.string(),
@@ -17,7 +17,8 @@ export class RegistriesController {
   constructor(@Inject(DistributionClient) private readonly distribution: DistributionClient, @Inject(CONFIG) private readonly config: Config) {}
 
   @Route({ method: 'GET', summary: 'List registries', operation: 'repository:view', scope: 'each', query: page, response: listOf(registry) })
-  async list(): Promise<unknown> {
+  async list(@In() { query }: Input<unknown, z.output<typeof page>>): Promise<unknown> {
+    decodeCursor(query.cursor, 1); // there is one page; a cursor that is none is refused here as anywhere
     return { items: [{ id: 'managed', kind: 'managed', host: this.config.registryPublicHost, reachable: await this.distribution.isReachable() }], next: null };
   }
 }
