@@ -80,7 +80,7 @@ describe('deploying', () => {
     const db = await house.inspect(`${stack}_db`);
     expect(web?.Spec.TaskTemplate.ContainerSpec?.Image).toMatch(new RegExp(`^${house.config.registryPublicHost}/acme/web@sha256:[0-9a-f]{64}$`));
     expect(web?.Spec.Labels).toMatchObject({ 'com.docker.stack.namespace': stack, 'com.docker.stack.image': 'acme/web:1', 'io.gantry.deployment': first.id });
-    expect((web?.Spec.UpdateConfig as { FailureAction?: string }).FailureAction).toBe('pause');
+    expect(web?.Spec.UpdateConfig).toMatchObject({ FailureAction: 'pause' });
     expect((await house.tasks(`${stack}_web`)).filter(({ Status }) => Status.State === 'running')).toHaveLength(1);
     expect(await credentials(stack)).toEqual([`${stack}_db`, `${stack}_web`]);
 
