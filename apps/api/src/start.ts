@@ -28,7 +28,7 @@ export function tlsOptions(config: Config): { cert: Buffer; key: Buffer } | null
 export async function createApi(options: { config: Config; logger: Logger; db: Db }): Promise<NestFastifyApplication> {
   const { config, logger } = options;
   const tls = tlsOptions(config);
-  const adapter = new FastifyAdapter({
+  const adapterOptions: unknown = {
     bodyLimit: bodyLimitBytes,
     trustProxy: config.trustedProxies.length > 0 ? config.trustedProxies : false,
     routerOptions: { maxParamLength: 300 },
@@ -41,7 +41,8 @@ export async function createApi(options: { config: Config; logger: Logger; db: D
       reply.code(problem.status).header('content-type', 'application/problem+json').send(JSON.stringify(problemBody(problem, requestId(request))));
     },
     ...(tls ? { https: tls } : {}),
-  } as ConstructorParameters<typeof FastifyAdapter>[0]);
+  };
+  const adapter = new FastifyAdapter(adapterOptions as ConstructorParameters<typeof FastifyAdapter>[0]);
   const fastify = adapter.getInstance() as unknown as FastifyInstance;
   let app: NestFastifyApplication | null = null;
   installTokenService(fastify, { app: () => app!, config, logger });

@@ -63,7 +63,7 @@ export async function deploySample({ app, config }: { app: INestApplicationConte
   for (;;) {
     const { state, reason } = await deployments.get(ctx, deployment.id);
     if (state === 'succeeded') break;
-    if (['failed', 'rolled-back', 'cancelled', 'superseded', 'refused'].includes(state)) throw new StartError(`The sample was not deployed (${state}): ${reason ?? 'no reason given'}. "npm start -- --no-sample" starts without it.`);
+    if (['failed', 'rolled-back', 'cancelled', 'superseded'].includes(state)) throw new StartError(`The sample was not deployed (${state}): ${reason?.detail ?? 'no reason given'}. "npm start -- --no-sample" starts without it.`);
     if (Date.now() > deadline) throw new StartError(`The sample is still ${state} after ${patienceSeconds} s. "npm start -- --no-sample" starts without it.`);
     await delay(100);
   }

@@ -46,6 +46,8 @@ export interface Slapd {
   /** Adds a person below `ou=people`; answers the DN. */
   addPerson(person: TestPerson): Promise<string>;
   setPassword(dn: string, password: string): Promise<void>;
+  /** Gives an entry another uid, and so another DN below `ou=people`; its entryUUID stays. Answers the new DN. */
+  rename(dn: string, uid: string): Promise<string>;
   remove(dn: string): Promise<void>;
   /** Ends the server and keeps its data; `start` brings it back on the same ports. */
   stop(): Promise<void>;
@@ -155,6 +157,10 @@ export async function startSlapd(options: { tls?: boolean } = {}): Promise<Slapd
         asRoot((client) =>
           client.modify(dn, new Change({ operation: 'replace', modification: new Attribute({ type: 'userPassword', values: [secret] }) })),
         ),
+      rename: async (dn, uid) => {
+        await asRoot((client) => client.modifyDN(dn, `uid=${uid}`));
+        return `uid=${uid},ou=people,${base}`;
+      },
       remove: (dn) => asRoot((client) => client.del(dn)),
       stop,
       start,

@@ -1,13 +1,7 @@
-import { diffSpec, type SpecChange } from './compose';
-import type { Stack } from './entities';
+import { diffSpec } from './compose';
+import type { ObjectChange, Stack } from './entities';
 
-/** What a plan does with one object of the stack. `fields` are a service's changed fields; what may be a secret reads `***`. */
-export interface ObjectChange {
-  kind: 'network' | 'config' | 'secret' | 'service';
-  name: string;
-  action: 'create' | 'update' | 'remove' | 'unchanged';
-  fields: SpecChange[];
-}
+export type { ObjectChange };
 
 /**
  * The changes that lead from one stack to the next, in the order in which they are made: networks, configs and secrets are created,

@@ -3,6 +3,7 @@ import { AccessModule } from '@gantry/access';
 import { AuditModule } from '@gantry/audit';
 import { ClustersModule } from '@gantry/clusters';
 import { RegistryModule } from '@gantry/registry';
+import { TrustModule } from '@gantry/trust';
 import { Applications } from './applications';
 import { Deployments } from './deployments';
 import { Environments } from './environments';
@@ -16,5 +17,5 @@ import { Triggers } from './triggers';
 const services = [Environments, Applications, Plans, Deployments, Triggers, DeliveryEvents, DeliveryUse];
 
 /** Delivery. `clusters.ImageAdmission` must be bound by a global module of the app. */
-@Module({ imports: [AuditModule, AccessModule, RegistryModule, ClustersModule], providers: [...services, Faults, Journal, Runner], exports: [...services, Faults] })
+@Module({ imports: [AuditModule, AccessModule, RegistryModule, ClustersModule, TrustModule], providers: [...services, Faults, Journal, Runner], exports: [...services, Faults] })
 export class DeliveryModule {}

@@ -1,8 +1,16 @@
 import { Column, CreateDateColumn, Entity, PrimaryColumn } from 'typeorm';
 import type { Actor } from '@gantry/platform';
+import type { SpecChange } from './compose/diff-spec';
 import type { DesiredState, ServiceSpec } from './compose/to-specs';
-import type { ObjectChange } from './changes';
 import type { DeploymentReason, DeploymentState } from './states';
+
+/** What a plan does with one object of the stack. `fields` are a service's changed fields; what may be a secret reads `***`. */
+export interface ObjectChange {
+  kind: 'network' | 'config' | 'secret' | 'service';
+  name: string;
+  action: 'create' | 'update' | 'remove' | 'unchanged';
+  fields: SpecChange[];
+}
 
 /** Who made something, as shown to people. */
 export interface Maker {

@@ -3,6 +3,7 @@ import { Access, Accounts, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { Clusters } from '@gantry/clusters';
 import { Db, decodeCursor, isUniqueViolation, isUuid, requestProblem, toPage, uuidv7, type Context, type Page } from '@gantry/platform';
+import { SignaturePolicies } from '@gantry/trust';
 import { Environment } from './entities';
 import { deliveryProblem } from './problems';
 
@@ -21,6 +22,7 @@ export class Environments {
     private readonly access: Access,
     private readonly accounts: Accounts,
     private readonly clusters: Clusters,
+    private readonly policies: SignaturePolicies,
   ) {}
 
   /** The resource on which rights are judged. */
@@ -119,6 +121,7 @@ export class Environments {
       if (used.length > 0) throw deliveryProblem('in-use', { detail: 'Applications were deployed to this environment, or have secrets, triggers or settings for it.' });
       const removed = await this.db.query(tx, 'delete from delivery_environments where id = $1 and version = $2 returning 1', [environment.id, version]);
       if (removed.length === 0) throw requestProblem('precondition-failed');
+      await this.policies.deleteScope(tx, this.scope(environment));
       await this.access.unplace(tx, { kind: 'environment', id: environment.id });
       await this.audit.record(tx, { action: 'environment.delete', outcome: 'success', resource: { kind: 'environment', id: environment.id, name: environment.name } });
     });

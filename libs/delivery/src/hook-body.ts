@@ -33,9 +33,9 @@ export function parseHookBody(body: unknown): HookRequest {
     throw requestProblem('invalid', { errors });
   }
   if ('push_data' in result.data) {
-    const data = result.data as z.output<typeof dockerHub>;
+    const data = result.data;
     return { repository: data.repository.repo_name, tag: data.push_data.tag, digest: null };
   }
-  const data = result.data as z.output<typeof own>;
+  const data = result.data;
   return { repository: data.repository, tag: data.tag, digest: data.digest ?? null };
 }

@@ -374,7 +374,7 @@ export class Runner {
     }
     for (const { name, spec, sealedData } of stack.secrets) {
       const data = (): string => this.sealer.open(sealedData, stackSecretPurpose).toString();
-      ids.secrets.set(name, await this.create(run, deployment, phase, 'secrets', name, live.secrets.get(name)?.ID, { type: 'secret.create', spec: { ...spec, Labels: this.marked(spec.Labels, deployment), Data: data() } as never }));
+      ids.secrets.set(name, await this.create(run, deployment, phase, 'secrets', name, live.secrets.get(name)?.ID, { type: 'secret.create', spec: { ...spec, Labels: this.marked(spec.Labels, deployment), Data: data() } }));
     }
     await this.findExternal(run, stack, ids);
     const credentials = await this.credentials(run, stack);

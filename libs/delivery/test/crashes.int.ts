@@ -43,7 +43,7 @@ async function dieAt(id: string, n: number): Promise<string | null> {
   house.faults.dieAt = n;
   const thrown = await house.deployments.run(house.system, { deploymentId: id }).then(() => null, (error: unknown) => error);
   house.faults.dieAt = null;
-  if (thrown !== null && !(thrown instanceof Killed)) throw thrown;
+  if (thrown !== null && !(thrown instanceof Killed)) throw thrown instanceof Error ? thrown : new Error(String(thrown));
   await house.finish({ id });
   return thrown instanceof Killed ? thrown.message : null;
 }

@@ -77,7 +77,7 @@ export async function makeTokenCertificate(): Promise<{ key: string; certificate
   const now = Date.now();
   const certificate = await X509CertificateGenerator.createSelfSigned(
     { name: 'CN=Gantry registry tokens', notBefore: new Date(now - 3_600_000), notAfter: new Date(now + 3_650 * 86_400_000), signingAlgorithm: algorithm, keys },
-    webcrypto as never,
+    webcrypto,
   );
   const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
   return { key: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'pem', type: 'pkcs8' }) as string, certificate: `${certificate.toString('pem')}\n` };

@@ -64,5 +64,5 @@ export async function openRegistryRooms(entities: Parameters<typeof openTestData
 
 /** The audit rows of one action, newest first. */
 export async function auditRows(rooms: RegistryRooms, ctx: Context, action: string): Promise<{ outcome: string; resourceName: string | null; detail: Record<string, unknown>; actorName: string }[]> {
-  return (await rooms.audit.list(ctx, { limit: 100, action })).items as never;
+  return (await rooms.audit.list(ctx, { limit: 100, action })).items;
 }
