@@ -42,6 +42,8 @@ export async function freePorts(count: number): Promise<number[]> {
 export class Gantry {
   private child: ChildProcess | null = null;
   private output = '';
+  /** False for a start on somebody else's home. */
+  private owns = true;
   ready: Ready | null = null;
 
   private constructor(readonly home: string, private readonly env: Record<string, string>, private readonly flags: string[]) {}
@@ -50,11 +52,13 @@ export class Gantry {
   static async prepare(options: { env?: Record<string, string>; flags?: string[] } = {}): Promise<Gantry> {
     const [http, registry, engine, sample] = await freePorts(4);
     const home = mkdtempSync(join(tmpdir(), 'gantry-e2e-'));
-    return new Gantry(
+    const gantry = new Gantry(
       home,
       { GANTRY_HOME: home, GANTRY_HTTP_PORT: String(http), GANTRY_REGISTRY_PORT: String(registry), GANTRY_ENGINE_PORT: String(engine), GANTRY_SAMPLE_PORT: String(sample), ...options.env },
       options.flags ?? [],
     );
+    gantry.owns = options.env?.['GANTRY_HOME'] === undefined;
+    return gantry;
   }
 
   /** Starts and waits until `ready.json` is there. */
@@ -75,6 +79,8 @@ export class Gantry {
 
   /** Starts without waiting. */
   launch(extra: Record<string, string> = {}): void {
+    // A start that was killed could not take it away.
+    if (this.owns) rmSync(join(this.home, 'ready.json'), { force: true });
     const env: Record<string, string | undefined> = { ...process.env, ...this.env, ...extra };
     delete env['DOCKER_HOST'];
     delete env['NODE_OPTIONS'];

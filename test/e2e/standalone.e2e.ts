@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Client } from 'pg';
 import { eventually } from '@gantry/platform/testing';
 import { DockerCli, Gantry, isAlive, leftovers, run } from './gantry';
 
@@ -89,12 +90,13 @@ describe('npm start', () => {
     const env = { GANTRY_HOME: gantry.home };
     const whole = run(process.execPath, [join(__dirname, '../../bin/gantry.js'), 'audit', 'verify'], { env });
     expect([whole.code, whole.stderr, whole.stdout]).toEqual([0, '', expect.stringMatching(/^The audit record is whole: \d+ rows/)]);
-    const { DATABASE_URL: url } = JSON.parse(readFileSync(join(gantry.home, 'environment'), 'utf8')) as { DATABASE_URL: string };
-    const { Client } = await import('pg');
-    const client = new Client({ connectionString: url });
+    const url = new URL((JSON.parse(readFileSync(join(gantry.home, 'environment'), 'utf8')) as { DATABASE_URL: string }).DATABASE_URL);
+    url.username = 'postgres';
+    url.password = readFileSync(join(gantry.home, 'postgres-admin-password'), 'utf8').trim();
+    const client = new Client({ connectionString: url.href });
     await client.connect();
     try {
-      // An attacker with the database owner's rights: triggers off, one old row changed.
+      // An attacker with a superuser's rights: triggers off, one old row changed.
       await client.query('begin');
       await client.query('set local session_replication_role = replica');
       await client.query(`update audit_rows set actor_name = 'somebody else' where seq = 5`);
