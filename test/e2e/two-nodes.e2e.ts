@@ -37,15 +37,17 @@ class Https {
   send(url: string, { method = 'GET', headers = {}, body }: Call = {}): Promise<{ status: number; headers: Headers; text: string }> {
     return new Promise((resolve, reject) => {
       const sent = request(url, {
-        method, ca: this.ca, agent: false, timeout: 60_000, headers: { ...headers, 'content-length': String(Buffer.byteLength(body ?? '')) },
+        method, ca: this.ca, agent: false, timeout: 60_000,
+        headers: { ...headers, 'content-length': String(Buffer.byteLength(body ?? '')) },
         lookup: (_name, { all }, found) => (all ? found(null, [{ address: this.address, family: 4 }]) : found(null, this.address, 4)),
       }, (answer) => {
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));
         answer.on('error', reject);
         answer.on('end', () => {
-          const received = Object.entries(answer.headers).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value] as [string, string]] : []));
-          resolve({ status: answer.statusCode ?? 0, headers: new Headers(received), text: Buffer.concat(chunks).toString() });
+          const received = new Headers();
+          for (const [name, value] of Object.entries(answer.headers)) if (typeof value === 'string') received.set(name, value);
+          resolve({ status: answer.statusCode ?? 0, headers: received, text: Buffer.concat(chunks).toString() });
         });
       });
       sent.on('timeout', () => sent.destroy(new Error(`${method} ${url}: no answer in 60 s`)));
@@ -64,14 +66,21 @@ class TlsApi extends Api {
   override async send<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer<T>> {
     const answer = await this.https.send(`${this.base}${path}`, {
       method,
-      headers: { ...(this.token === null ? {} : { authorization: `Bearer ${this.token}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        ...(this.token === null ? {} : { authorization: `Bearer ${this.token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     return { ...answer, body: (/json/.test(answer.headers.get('content-type') ?? '') ? JSON.parse(answer.text) : answer.text) as T };
   }
 }
 
-/** Stands between Gantry and an engine, mutual TLS on both sides, and keeps what Gantry says: the engine's API never shows a pull credential again. */
+/**
+ * Stands between Gantry and an engine, mutual TLS on both sides, and keeps what Gantry says: the engine's API never shows a pull
+ * credential again.
+ */
 interface Eavesdropper {
   port: number;
   /** Credentials by the name of the service that they were sent with, the newest last. */
@@ -83,7 +92,7 @@ async function eavesdrop(lab: LabMachines, node: LabNode): Promise<Eavesdropper>
   const own = await lab.pki.server('eavesdropper', [lab.uplink]);
   const heard: Buffer[][] = [];
   const server = createServer({ ...own, ca: lab.pki.ca, requestCert: true, rejectUnauthorized: true }, (from) => {
-    const to = connect({ host: node.endpoint!.host, port: node.endpoint!.port, ca: lab.pki.ca, cert: lab.client.cert, key: lab.client.key });
+    const to = connect({ host: node.endpoint!.host, port: node.endpoint!.port, ca: lab.pki.ca, ...lab.client });
     const chunks: Buffer[] = [];
     heard.push(chunks);
     from.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -149,7 +158,8 @@ describe('two nodes and TLS', () => {
     gantry = await Gantry.prepare({
       flags: ['--no-sample'],
       env: {
-        GANTRY_BIND: lab.uplink, GANTRY_HTTP_PORT: String(http), GANTRY_REGISTRY_PORT: String(registryPort), GANTRY_TLS_CERT_FILE: certFile, GANTRY_TLS_KEY_FILE: keyFile,
+        GANTRY_BIND: lab.uplink, GANTRY_HTTP_PORT: String(http), GANTRY_REGISTRY_PORT: String(registryPort),
+        GANTRY_TLS_CERT_FILE: certFile, GANTRY_TLS_KEY_FILE: keyFile,
         GANTRY_PUBLIC_URL: `https://${apiName}:${http}`, GANTRY_REGISTRY_PUBLIC_HOST: registry,
       },
     });
@@ -172,16 +182,19 @@ describe('two nodes and TLS', () => {
   const deploy = async (compose?: string): Promise<Deployment> => {
     if (compose !== undefined) expect((await admin.post('/api/v1/applications/shop/revisions', { compose })).status).toBe(201);
     const { body: revisions } = await admin.get<{ items: { number: number }[] }>('/api/v1/applications/shop/revisions?limit=1');
-    const started = await admin.post<Deployment>('/api/v1/deployments', { application: 'shop', environment: 'pair', revision: revisions.items[0]!.number });
+    const revision = revisions.items[0]!.number;
+    const started = await admin.post<Deployment>('/api/v1/deployments', { application: 'shop', environment: 'pair', revision });
     expect([started.status, started.body]).toEqual([202, expect.anything()]);
     return eventually('the deployment is finished', async () => {
       const { body } = await admin.get<Deployment>(`/api/v1/deployments/${started.body.id}`);
       return ['succeeded', 'failed', 'rolled-back', 'refused', 'cancelled', 'superseded'].includes(body.state) ? body : null;
     }, 100);
   };
-  const page = (node: LabNode, port: number): Promise<string> => eventually(`${node.name} answers`, async () => (await fetch(`http://${node.address}:${port}/`)).text(), 30);
+  const page = (node: LabNode, port: number): Promise<string> =>
+    eventually(`${node.name} answers`, async () => (await fetch(`http://${node.address}:${port}/`)).text(), 30);
   /** What runs on a node, by its own engine: the images of its containers. */
-  const running = (docker: DockerCli): string[] => docker.ok(['ps', '--no-trunc', '--format', '{{.Image}}']).split('\n').filter(Boolean).sort();
+  const running = (docker: DockerCli): string[] =>
+    docker.ok(['ps', '--no-trunc', '--format', '{{.Image}}']).split('\n').filter(Boolean).sort();
 
   const web = (more = ''): string => `  web:
     image: acme/web:1.0
@@ -200,22 +213,27 @@ ${more}`;
 
   /** A registry token for credentials, as an engine asks for it; null when they are refused. */
   const tokenFor = async ({ username, password }: PullCredential, scope = 'repository:acme/web:pull'): Promise<string | null> => {
-    const answer = await https.send(`https://${registry}/auth/token?service=gantry-registry&scope=${scope}`, { headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` } });
+    const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+    const answer = await https.send(`https://${registry}/auth/token?service=gantry-registry&scope=${scope}`, { headers: { authorization } });
     if (answer.status === 401) return null;
     expect(answer.status).toBe(200);
     return (JSON.parse(answer.text) as { token: string }).token;
   };
-  const manifest = async (token: string, repository = 'acme/web', reference = digest): Promise<number> =>
-    (await https.send(`https://${registry}/v2/${repository}/manifests/${reference}`, { headers: { authorization: `Bearer ${token}`, accept: 'application/vnd.oci.image.manifest.v1+json' } })).status;
+  const manifest = async (token: string, repository = 'acme/web', reference = digest): Promise<number> => {
+    const headers = { authorization: `Bearer ${token}`, accept: 'application/vnd.oci.image.manifest.v1+json' };
+    return (await https.send(`https://${registry}/v2/${repository}/manifests/${reference}`, { headers })).status;
+  };
 
   it('registers the swarm over mutual TLS, and only with a certificate that its engines trust', async () => {
     const stranger = await makePki();
-    const wrong = await admin.post<{ code: string }>('/api/v1/clusters', { name: 'pair', endpoint: { ...lab.nodes[0]!.endpoint, ...(await stranger.client('gantry')) } });
-    expect([wrong.status, wrong.body.code]).toEqual([422, 'clusters.tls-failed']);
-    const other = await admin.post<{ code: string }>('/api/v1/clusters', { name: 'pair', endpoint: { ...lab.nodes[0]!.endpoint, ca: stranger.ca } });
-    expect([other.status, other.body.code]).toEqual([422, 'clusters.tls-failed']);
-    const made = await admin.post('/api/v1/clusters', { name: 'pair', endpoint: lab.nodes[0]!.endpoint });
-    expect([made.status, made.body]).toEqual([201, expect.objectContaining({ state: 'ready', nodeCount: 2, stateDetail: '', endpoint: { kind: 'tls', host: lab.nodes[0]!.address, port: 2376 } })]);
+    const { endpoint, address } = lab.nodes[0]!;
+    for (const wrong of [await stranger.client('gantry'), { ca: stranger.ca }]) {
+      const refused = await admin.post<{ code: string }>('/api/v1/clusters', { name: 'pair', endpoint: { ...endpoint, ...wrong } });
+      expect([refused.status, refused.body.code]).toEqual([422, 'clusters.tls-failed']);
+    }
+    const made = await admin.post('/api/v1/clusters', { name: 'pair', endpoint });
+    expect(made.status).toBe(201);
+    expect(made.body).toMatchObject({ state: 'ready', nodeCount: 2, stateDetail: '', endpoint: { kind: 'tls', host: address, port: 2376 } });
   });
 
   it('takes a push by its public name over TLS, and signs what was pushed', async () => {
@@ -242,7 +260,8 @@ ${more}`;
 
   it('runs a signed image on both nodes, neither of which had it, pinned by digest', async () => {
     expect((await admin.post('/api/v1/environments', { name: 'pair', account: 'acme', cluster: 'pair' })).status).toBe(201);
-    expect((await admin.post('/api/v1/signature-policies', { name: 'pair', environment: 'pair', mode: 'enforce', keys: ['release'] })).status).toBe(201);
+    const policy = { name: 'pair', environment: 'pair', mode: 'enforce', keys: ['release'] };
+    expect((await admin.post('/api/v1/signature-policies', policy)).status).toBe(201);
     expect((await admin.post('/api/v1/applications', { name: 'shop', account: 'acme', compose: `services:\n${web()}` })).status).toBe(201);
     for (const docker of dockers) expect(docker.ok(['images', '-q'])).toBe('');
     expect(await deploy()).toMatchObject({ state: 'succeeded', reason: null });
@@ -250,7 +269,8 @@ ${more}`;
     const [manager] = dockers as [DockerCli];
     const pinned = expect.stringMatching(new RegExp(`^${registry.replaceAll('.', '\\.')}/acme/web(:1\\.0)?@${digest}$`)) as string;
     expect(manager.ok(['service', 'inspect', 'shop-pair_web', '--format', '{{.Spec.TaskTemplate.ContainerSpec.Image}}'])).toEqual(pinned);
-    expect(manager.ok(['service', 'ps', 'shop-pair_web', '--no-trunc', '--format', '{{.Node}} {{.DesiredState}}']).split('\n').sort()).toEqual(['node1 Running', 'node2 Running']);
+    const tasks = manager.ok(['service', 'ps', 'shop-pair_web', '--format', '{{.Node}} {{.DesiredState}}']).split('\n').sort();
+    expect(tasks).toEqual(['node1 Running', 'node2 Running']);
     for (const docker of dockers) {
       expect(running(docker)).toEqual([pinned]);
       expect(docker.ok(['images', '--digests', '--format', '{{.Repository}} {{.Digest}}'])).toBe(`${registry}/acme/web ${digest}`);
@@ -258,17 +278,19 @@ ${more}`;
     for (const node of lab.nodes) expect(await page(node, 8080)).toBe('one\n');
     // From a task on one node to the task on the other, by the service's name, through the overlay.
     const container = dockers[1]!.ok(['ps', '-q']);
+    const inside = (...argv: string[]): string => dockers[1]!.ok(['exec', container, '/bin/busybox', ...argv]);
     const addresses = await eventually('both tasks have a name', () => {
-      const found = dockers[1]!.ok(['exec', container, '/bin/busybox', 'nslookup', 'web.', '127.0.0.11']).match(/(?<=Address(?: \d)?: )10[\d.]+/g) ?? [];
+      const found = inside('nslookup', 'web.', '127.0.0.11').match(/(?<=Address(?: \d)?: )10[\d.]+/g) ?? [];
       return found.length === 2 ? found : null;
     }, 30);
-    for (const address of addresses) expect(dockers[1]!.ok(['exec', container, '/bin/busybox', 'wget', '-qO-', `http://${address}:8080/`])).toBe('one');
+    for (const address of addresses) expect(inside('wget', '-qO-', `http://${address}:8080/`)).toBe('one');
   });
 
   it('gives each service a pull credential of its own, which is no person’s and is good for nothing else', async () => {
     listener = await eavesdrop(lab, lab.nodes[0]!);
     const before = await admin.get<{ version: number }>('/api/v1/clusters/pair');
-    const moved = await admin.send('PATCH', '/api/v1/clusters/pair', { endpoint: { ...lab.nodes[0]!.endpoint, host: lab.uplink, port: listener.port } }, { 'if-match': before.headers.get('etag')! });
+    const endpoint = { ...lab.nodes[0]!.endpoint, host: lab.uplink, port: listener.port };
+    const moved = await admin.send('PATCH', '/api/v1/clusters/pair', { endpoint }, { 'if-match': before.headers.get('etag')! });
     expect([moved.status, moved.body]).toEqual([200, expect.objectContaining({ state: 'ready' })]);
     expect(await deploy(`services:\n${web('    labels: { again: "yes" }\n')}${guest}`)).toMatchObject({ state: 'succeeded', reason: null });
     for (const docker of dockers) expect(running(docker)).toHaveLength(2);
@@ -290,10 +312,12 @@ ${more}`;
       expect(await manifest(token!)).toBe(200);
       // A neighbour's repository, a push, and the REST API are closed to it.
       expect(await manifest((await tokenFor(credential, 'repository:acme/other:pull'))!, 'acme/other')).toBe(401);
-      const push = await https.send(`https://${registry}/v2/acme/web/blobs/uploads/`, { method: 'POST', headers: { authorization: `Bearer ${await tokenFor(credential, 'repository:acme/web:pull,push')}` } });
+      const authorization = `Bearer ${await tokenFor(credential, 'repository:acme/web:pull,push')}`;
+      const push = await https.send(`https://${registry}/v2/acme/web/blobs/uploads/`, { method: 'POST', headers: { authorization } });
       expect([push.status, push.text]).toEqual([401, expect.stringContaining('DENIED')]);
       expect((await new TlsApi(https, gantry.ready!.http, credential.password).get('/api/v1/me')).status).toBe(401);
-      expect((await new TlsApi(https, gantry.ready!.http, null).post('/api/v1/sessions', { username: credential.username, password: credential.password })).status).toBe(401);
+      const { username, password } = credential;
+      expect((await new TlsApi(https, gantry.ready!.http, null).post('/api/v1/sessions', { username, password })).status).toBe(401);
       expect(audit).toContain(credential.username);
       expect(audit).not.toContain(credential.password);
       expect(gantry.log()).not.toContain(credential.password);
@@ -321,7 +345,7 @@ ${more}`;
     expect(dockers[0]!.ok(['service', 'ls', '--format', '{{.Name}}'])).toBe('shop-pair_web');
     expect(await tokenFor(ofGuest)).toBeNull();
     expect(await manifest(token)).toBe(401);
-    expect(pull(dockers[1]!, ofGuest)).toEqual(expect.objectContaining({ code: 1, stderr: expect.stringMatching(/denied|unauthorized|no basic auth credentials/i) }));
+    expect(pull(dockers[1]!, ofGuest)).toMatchObject({ code: 1, stderr: expect.stringMatching(/denied|unauthorized|no basic auth credentials/i) });
     expect(await manifest((await tokenFor(ofWeb))!)).toBe(200);
 
     // Removed on the engine, behind Gantry's back.
@@ -335,7 +359,8 @@ ${more}`;
     await gantry.stop();
     await gantry.start({ GANTRY_REGISTRY_PUBLIC_HOST: registry.replace(registryName, '127.0.0.1') });
     admin = await signIn('admin', gantry.adminPassword());
-    const refused = await admin.post<{ code: string; detail: string }>('/api/v1/clusters', { name: 'again', endpoint: lab.nodes[0]!.endpoint });
+    const { endpoint } = lab.nodes[0]!;
+    const refused = await admin.post<{ code: string; detail: string }>('/api/v1/clusters', { name: 'again', endpoint });
     expect([refused.status, refused.body.code]).toEqual([422, 'clusters.registry-unreachable']);
     expect(refused.body.detail).toContain('GANTRY_REGISTRY_PUBLIC_HOST');
   });
