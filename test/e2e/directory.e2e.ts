@@ -161,7 +161,8 @@ describe('a directory', () => {
 
   it.each(['ldap://', 'ldaps://', 'StartTLS'])('whose reader is refused over %s is 503, never a wrong password', async (transport) => {
     const { caPem } = slapd;
-    const over = { 'ldap://': {}, 'ldaps://': { url: `ldaps://127.0.0.1:${slapd.tlsPort}`, caPem }, StartTLS: { startTls: true, caPem } }[transport];
+    const url = `ldaps://127.0.0.1:${slapd.tlsPort}`;
+    const over = { 'ldap://': {}, 'ldaps://': { url, caPem }, StartTLS: { startTls: true, caPem } }[transport];
     await configure({ ...over, bindPassword: 'not the password of the reader' });
     for (const password of [janesPassword, 'not her password']) {
       expect(await refusal('jane', password)).toEqual([503, 'access.directory-misconfigured']);

@@ -214,7 +214,8 @@ ${more}`;
   /** A registry token for credentials, as an engine asks for it; null when they are refused. */
   const tokenFor = async ({ username, password }: PullCredential, scope = 'repository:acme/web:pull'): Promise<string | null> => {
     const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-    const answer = await https.send(`https://${registry}/auth/token?service=gantry-registry&scope=${scope}`, { headers: { authorization } });
+    const url = `https://${registry}/auth/token?service=gantry-registry&scope=${scope}`;
+    const answer = await https.send(url, { headers: { authorization } });
     if (answer.status === 401) return null;
     expect(answer.status).toBe(200);
     return (JSON.parse(answer.text) as { token: string }).token;
@@ -233,7 +234,8 @@ ${more}`;
     }
     const made = await admin.post('/api/v1/clusters', { name: 'pair', endpoint });
     expect(made.status).toBe(201);
-    expect(made.body).toMatchObject({ state: 'ready', nodeCount: 2, stateDetail: '', endpoint: { kind: 'tls', host: address, port: 2376 } });
+    expect(made.body).toMatchObject({ state: 'ready', nodeCount: 2, stateDetail: '' });
+    expect(made.body['endpoint']).toEqual({ kind: 'tls', host: address, port: 2376 });
   });
 
   it('takes a push by its public name over TLS, and signs what was pushed', async () => {
@@ -345,7 +347,7 @@ ${more}`;
     expect(dockers[0]!.ok(['service', 'ls', '--format', '{{.Name}}'])).toBe('shop-pair_web');
     expect(await tokenFor(ofGuest)).toBeNull();
     expect(await manifest(token)).toBe(401);
-    expect(pull(dockers[1]!, ofGuest)).toMatchObject({ code: 1, stderr: expect.stringMatching(/denied|unauthorized|no basic auth credentials/i) });
+    expect(pull(dockers[1]!, ofGuest)).toMatchObject({ code: 1, stderr: expect.stringMatching(/denied|unauthorized|no basic auth/i) });
     expect(await manifest((await tokenFor(ofWeb))!)).toBe(200);
 
     // Removed on the engine, behind Gantry's back.
