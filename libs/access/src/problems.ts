@@ -50,7 +50,7 @@ export const accessProblem = defineProblems('access', {
   'directory-misconfigured': {
     kind: 'unavailable',
     title: 'The directory refuses our settings',
-    description: 'An administrator has to correct the directory settings (reader account, search base, certificate or filter).',
+    description: 'An administrator has to correct the directory settings (reader account, search base or filter).',
   },
   'directory-unavailable': {
     kind: 'unavailable',

@@ -44,7 +44,6 @@ export const settings = {
   GANTRY_SESSION_HOURS: { schema: z.coerce.number().min(0.1).max(720), preset: '12', help: 'Lifetime of a session.' },
   GANTRY_SAMPLE: { schema: flag, preset: 'true', help: 'Whether the first boot deploys the sample application (`--no-sample`).' },
   GANTRY_LOG_LEVEL: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), preset: 'info', help: 'How much is written to the log.' },
-  GANTRY_EGRESS_ALLOW: { schema: z.string().transform((text) => text.split(',').map((part) => part.trim()).filter(Boolean)), preset: '', help: 'Comma-separated hosts or CIDR ranges that outgoing connections (directories, webhooks) may reach although they are loopback or link-local.' },
   GANTRY_WORKER_CONCURRENCY: { schema: z.coerce.number().int().min(1).max(500), preset: '32', help: 'Jobs that one worker process runs at a time.' },
   GANTRY_CLUSTER_CONCURRENCY: { schema: z.coerce.number().int().min(1).max(500), preset: '8', help: 'Jobs that may work on one cluster at a time, so that a cluster that hangs holds no more than these slots.' },
 } satisfies Record<string, Setting>;
@@ -81,7 +80,6 @@ export interface Config {
   sessionHours: number;
   sample: boolean;
   logLevel: string;
-  egressAllow: string[];
   workerConcurrency: number;
   clusterConcurrency: number;
 }
@@ -184,7 +182,6 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     sessionHours: get<number>('GANTRY_SESSION_HOURS')!,
     sample: get<boolean>('GANTRY_SAMPLE')!,
     logLevel: get<string>('GANTRY_LOG_LEVEL')!,
-    egressAllow: get<string[]>('GANTRY_EGRESS_ALLOW') ?? [],
     workerConcurrency: get<number>('GANTRY_WORKER_CONCURRENCY')!,
     clusterConcurrency: get<number>('GANTRY_CLUSTER_CONCURRENCY')!,
   };
