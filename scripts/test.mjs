@@ -24,7 +24,7 @@ const runs = (part) => wanted.length === 0 || wanted.includes(part);
 /** Program → Debian package, for the tests beyond unit tests. */
 const programs = {
   dockerd: 'docker.io', containerd: 'docker.io', 'docker-registry': 'docker-registry', slapd: 'slapd', ldapsearch: 'ldap-utils', 'redis-server': 'redis-server',
-  ip: 'iproute2', iptables: 'iptables', nsenter: 'util-linux', openssl: 'openssl', busybox: 'busybox-static', curl: 'curl', nginx: 'nginx-light', debootstrap: 'debootstrap', 'docker-compose': 'docker-compose',
+  ip: 'iproute2', iptables: 'iptables', nsenter: 'util-linux', openssl: 'openssl', busybox: 'busybox-static', curl: 'curl', debootstrap: 'debootstrap', 'docker-compose': 'docker-compose',
 };
 
 function ensurePrograms() {
