@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Clock, Db, requestProblem, uuidv7, type Context } from '@gantry/platform';
 import { Images } from '@gantry/registry';
@@ -52,6 +53,10 @@ interface Standing {
 const noPolicy: PolicyVerdict = { allowed: true, mode: 'off', reason: null, explanation: 'No signature policy stands for this scope, so no signature is demanded.', signers: [] };
 const keyColumns = `'id', key.id, 'name', key.name, 'accountId', key.account_id, 'fingerprint', key.fingerprint, 'status', key.status, 'retiredAt', key.retired_at, 'publicKeyPem', key.public_pem`;
 
+/** An equal verdict of the same request within this time is not written down again. */
+const repeatMillis = 10_000;
+const maxRemembered = 1000;
+
 /**
  * Decides whether an image may run in a scope. No decision is remembered from one verdict to the next, only bytes by their digest, so a revoked
  * key, a changed policy and a deleted signature count at once. Under `enforce` whatever can't be read is a refusal; a database that does not answer is an error, and nothing runs without a verdict.
@@ -59,6 +64,8 @@ const keyColumns = `'id', key.id, 'name', key.name, 'accountId', key.account_id,
 @Injectable()
 export class Verdicts {
   private readonly contents: RememberedContent;
+  /** Verdicts that were stored just now: hash of what they say → where and when, oldest first. Never asked for a decision. */
+  private readonly written = new Map<string, Pick<VerdictRow, 'id' | 'at'>>();
 
   constructor(
     private readonly db: Db,
@@ -69,7 +76,8 @@ export class Verdicts {
   }
 
   /**
-   * The verdict, stored with its evidence unless `store` is false. A scope without a policy demands nothing. Reads the registry: never call it
+   * The verdict, stored with its evidence unless `store` is false. It is decided anew each time; one that says in all what the same request was
+   * told within 10 s is the one stored then. A scope without a policy demands nothing. Reads the registry: never call it
    * inside a transaction. Does not judge rights.
    * @throws request.invalid when the digest is not a sha256 digest
    */
@@ -99,7 +107,7 @@ export class Verdicts {
       requestId: ctx.requestId,
     };
     if (options.store === false) await this.noteSeen(ctx, digest, findings);
-    else await this.store(ctx, row, recording?.bytes ?? new Map<string, Buffer>());
+    else Object.assign(row, await this.storeOnce(ctx, row, recording?.bytes ?? new Map<string, Buffer>()));
     return verdictOf(row, options.store !== false);
   }
 
@@ -182,6 +190,23 @@ export class Verdicts {
     if (seen.payloads.length > 0) await this.db.query(ctx, insertSeen, [imageDigest, seen.payloads, seen.fingerprints, this.clock.now()]);
   }
 
+  /** Stores a verdict unless an equal one is; answers which it is. A deployment asks twice, before it is planned and before the engine is called. */
+  private async storeOnce(ctx: Context, row: VerdictRow, bytes: ReadonlyMap<string, Buffer>): Promise<Pick<VerdictRow, 'id' | 'at'>> {
+    const { id, at, ...said } = row;
+    const key = createHash('sha256').update(JSON.stringify(said, sorted)).digest('base64');
+    const before = this.written.get(key);
+    const ageMillis = before === undefined ? Infinity : at.getTime() - before.at.getTime();
+    if (before !== undefined && ageMillis >= 0 && ageMillis < repeatMillis) return before;
+    await this.store(ctx, row, bytes);
+    this.written.delete(key);
+    this.written.set(key, { id, at });
+    for (const [oldest] of this.written) {
+      if (this.written.size <= maxRemembered) break;
+      this.written.delete(oldest);
+    }
+    return { id, at };
+  }
+
   /** One statement, hence one round trip and one transaction: the verdict, its bytes, and what it saw first. */
   private async store(ctx: Context, row: VerdictRow, bytes: ReadonlyMap<string, Buffer>): Promise<void> {
     const seen = seenOf(row.findings);
@@ -221,6 +246,12 @@ function seenOf(findings: Finding[]): { payloads: string[]; fingerprints: string
   const keys = findings.flatMap((finding) => (finding.ok && finding.evidence.payloadDigest !== null ? [seenKey(finding)] : []));
   const pairs = [...new Set(keys)].sort().map((key) => key.split(' ') as [string, string]);
   return { payloads: pairs.map(([payload]) => payload), fingerprints: pairs.map(([, fingerprint]) => fingerprint) };
+}
+
+/** Replacer for `JSON.stringify`: reads run at once, so their answers come in any order. */
+function sorted(_name: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function trusted(keys: VerdictKey[]): TrustedKey[] {

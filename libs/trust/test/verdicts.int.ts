@@ -193,6 +193,35 @@ describe('trust', () => {
     expect(await problem(verdicts.verdict(owner, { repository, digest: 'sha256:abc', scope: await newScope() }))).toBe('request.invalid');
   });
 
+  it('decides anew each time, but writes what the same request was told just now only once', async () => {
+    const repository = await newRepository('repeated');
+    const key = await keys.generate(owner, { name: 'repeated', account: 'acme' });
+    const digest = await newImage(repository, 'repeated');
+    await signer.sign(owner, { keyId: key.id, repository, digest, forms: ['cosign-sig', 'bundle'] });
+    const scope = await newScope({ keys: [key.id] });
+    const ask = (ctx = owner): Promise<Verdict> => verdicts.verdict(ctx, { repository, digest, scope });
+    const first = await ask();
+    expect(await ask()).toEqual(first);
+    expect(await verdicts.find(system, first.id!)).toMatchObject({ allowed: true, at: first.at });
+    const other = await ask(makeContext(owner.actor, { requestId: 'another-request' }));
+    expect(other).toMatchObject({ allowed: true });
+    expect(other.id).not.toBe(first.id);
+    clock.offsetMillis += 10_000;
+    const later = await ask();
+    expect(later).toMatchObject({ allowed: true });
+    expect(later.id).not.toBe(first.id);
+    const policy = await policies.get(owner, later.policyId!);
+    await policies.update(owner, policy.id, policy.version, { claims: { env: 'prod' } });
+    const changed = await ask();
+    expect(changed).toMatchObject({ allowed: false, reason: 'CLAIM_MISMATCH', policyVersion: 2 });
+    await policies.update(owner, policy.id, 2, { claims: {} });
+    await keys.update(owner, 'repeated', 1, { status: 'revoked', reason: 'lost' });
+    const revoked = await ask();
+    expect(revoked).toMatchObject({ allowed: false, reason: 'REVOKED' });
+    expect(await ask()).toEqual(revoked);
+    expect(await verdicts.find(system, revoked.id!)).toMatchObject({ allowed: false, reason: 'REVOKED' });
+  });
+
   it('fails closed while the storage does not answer, but for what was verified before', async () => {
     const repository = await newRepository('outage');
     const key = await keys.generate(owner, { name: 'outage', account: 'acme' });
