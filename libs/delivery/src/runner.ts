@@ -141,17 +141,20 @@ export class Runner {
 
   private async drain(ctx: Context, pair: Deployment, lease: Lease): Promise<void> {
     for (;;) {
-      const [row] = await this.db.query<{ id: string }>(ctx, `select id from delivery_deployments where application_id = $1 and environment_id = $2 and finished_at is null
-        order by (state = 'queued'), id limit 1`, [pair.applicationId, pair.environmentId]);
-      if (!row) return;
-      await this.execute(ctx, await this.db.repo(ctx, Deployment).findOneByOrFail({ id: row.id }), lease);
+      const next = await this.db.repo(ctx, Deployment).createQueryBuilder('d').addSelect(`d.state = 'queued'`, 'waits')
+        .where('d.application_id = :applicationId and d.environment_id = :environmentId and d.finished_at is null', { applicationId: pair.applicationId, environmentId: pair.environmentId })
+        .orderBy('waits').addOrderBy('d.id').limit(1).getOne();
+      if (!next) return;
+      await this.execute(ctx, next, lease);
     }
   }
 
   private async execute(ctx: Context, first: Deployment, lease: Lease): Promise<void> {
-    const application = await this.db.repo(ctx, Application).findOneByOrFail({ id: first.applicationId });
-    const environment = await this.db.repo(ctx, Environment).findOneByOrFail({ id: first.environmentId });
-    const steps = first.state === 'queued' ? [] : await this.journal.steps(ctx, first.id);
+    const [application, environment, steps] = await Promise.all([
+      this.db.repo(ctx, Application).findOneByOrFail({ id: first.applicationId }),
+      this.db.repo(ctx, Environment).findOneByOrFail({ id: first.environmentId }),
+      first.state === 'queued' ? [] : this.journal.steps(ctx, first.id),
+    ]);
     const run: Run = {
       ctx: makeContext(this.currentActor(first.actor), { requestId: first.requestId }),
       system: makeContext(systemActor('delivery'), { requestId: first.requestId }),
@@ -218,15 +221,16 @@ export class Runner {
   private async move(ctx: Context, deployment: Deployment, to: DeploymentState, patch: Partial<Deployment> = {}): Promise<Deployment> {
     if (!mayFollow(deployment.state, to)) throw new Error(`a deployment does not go from ${deployment.state} to ${to}`);
     const next = { ...deployment, ...patch, state: to };
-    const rows = await this.db.query<{ moved: string }>(ctx, `
+    const rows = await this.db.query<{ cancel_requested: boolean }>(ctx, `
       with row as (
         update delivery_deployments set state = $3, reason = $4, plan_id = $5, release_id = $6, previous_deployment_id = $7, started_at = $8, deadline_at = $9, rollback_deadline_at = $10, finished_at = $11
-        where id = $1 and state = $2 and ($3 <> 'succeeded' or not cancel_requested) returning id),
+        where id = $1 and state = $2 and ($3 <> 'succeeded' or not cancel_requested) returning id, cancel_requested),
       event as (insert into delivery_events (deployment_id, type, data) select id, 'state', $12::jsonb from row returning 1)
-      select id as moved, pg_notify('${deploymentChannel}', $1::text) from row`,
+      select cancel_requested, pg_notify('${deploymentChannel}', $1::text) from row`,
       [deployment.id, deployment.state, to, next.reason === null ? null : JSON.stringify(next.reason), next.planId, next.releaseId, next.previousDeploymentId, next.startedAt, next.deadlineAt, next.rollbackDeadlineAt, next.finishedAt,
         JSON.stringify({ state: to, ...(next.reason ? { reason: next.reason } : {}) })]);
-    if (rows.length > 0) return next;
+    const [moved] = rows;
+    if (moved) return { ...next, cancelRequested: moved.cancel_requested };
     // Somebody cancelled in the meantime, or this worker is not the holder any more: go by what is written.
     return this.db.repo({ ...ctx, tx: null }, Deployment).findOneByOrFail({ id: deployment.id });
   }
@@ -257,7 +261,7 @@ export class Runner {
 
   /** Resolves and verifies. Nothing on the cluster changes, so a failure here ends the deployment at once. */
   private async prepare(run: Run, deployment: Deployment): Promise<Deployment> {
-    const cancelled = await this.cancelled(run, deployment);
+    const cancelled = cancellation(deployment);
     if (cancelled) return this.finish(run, deployment, 'cancelled', cancelled);
     this.access.assertCan(run.ctx, 'environment:deploy', this.environments.ref(run.environment));
     const given = deployment.planId === null ? null : await this.db.repo(run.system, Plan).findOneByOrFail({ id: deployment.planId });
@@ -284,7 +288,7 @@ export class Runner {
     if (plan.baseDeploymentId !== deployment.previousDeploymentId) throw deliveryProblem('plan-stale', { detail: 'Something else was deployed since the plan was made. Make a new one.' });
     const base = await this.stackOf(run, deployment.previousDeploymentId);
     if (!base) return;
-    const live = await this.observe(run, base.name);
+    const live = await this.observe(run, base.name, { configs: false, secrets: false });
     for (const service of base.services) {
       const found = live.services.get(service.name);
       const changed = found ? drift(service, found, live).map(({ path }) => path) : ['the service is gone'];
@@ -293,7 +297,7 @@ export class Runner {
   }
 
   private async applyAll(run: Run, deployment: Deployment): Promise<Deployment> {
-    const cancelled = await this.cancelled(run, deployment);
+    const cancelled = cancellation(deployment);
     if (cancelled) return this.turnBack(run, deployment, cancelled);
     const stack = await this.stackOf(run, deployment.id);
     if (!stack) throw new Error(`deployment ${deployment.id} is applying without a plan`);
@@ -304,7 +308,7 @@ export class Runner {
   private async watchAll(run: Run, deployment: Deployment): Promise<Deployment> {
     const stack = await this.stackOf(run, deployment.id);
     if (!stack) throw new Error(`deployment ${deployment.id} is watched without a plan`);
-    const cancelled = await this.cancelled(run, deployment);
+    const cancelled = cancellation(deployment);
     if (cancelled) return this.turnBack(run, deployment, cancelled);
     const failure = await this.watch(run, deployment, 'apply', stack);
     if (failure) return this.turnBack(run, deployment, failure);
@@ -330,7 +334,7 @@ export class Runner {
     return row?.stack ?? null;
   }
 
-  /** Who cancelled it, or null. */
+  /** Who cancelled it since its state was moved, or null. */
   private async cancelled(run: Run, deployment: Deployment): Promise<DeploymentReason | null> {
     const [row] = await this.db.query<{ cancel_requested: boolean; reason: DeploymentReason | null }>(run.system, 'select cancel_requested, reason from delivery_deployments where id = $1', [deployment.id]);
     return row?.cancel_requested === true ? (row.reason ?? cancelReason) : null;
@@ -347,12 +351,12 @@ export class Runner {
     return answer;
   }
 
-  /** What the engine has of the stack. @throws delivery.object-foreign when somebody else's stack has our name */
-  private async observe(run: Run, stack: string): Promise<Live> {
+  /** What the engine has of the stack; of configs and secrets only where they matter. @throws delivery.object-foreign when somebody else's stack has our name */
+  private async observe(run: Run, stack: string, ask: { configs: boolean; secrets: boolean }): Promise<Live> {
     const engine = await this.clusters.engine(run.system, run.environment.clusterId);
     const filter = { label: [`${labels.stack}=${stack}`] };
     const [services, networks, configs, secrets] = await this.outside(run, 'observe', stack, () =>
-      Promise.all([engine.services(filter), engine.networks({ scope: ['swarm'] }), engine.configs(filter), engine.secrets(filter)]));
+      Promise.all([engine.services(filter), engine.networks({ scope: ['swarm'] }), ask.configs ? engine.configs(filter) : [], ask.secrets ? engine.secrets(filter) : []]));
     const foreign = services.find(({ Spec }) => Spec.Labels?.[labels.application] !== run.application.id || Spec.Labels[labels.environment] !== run.environment.id);
     if (foreign) throw deliveryProblem('object-foreign', { detail: `The cluster has a stack ${stack} that Gantry did not make for ${run.application.name} in ${run.environment.name} (service ${foreign.Spec.Name}). Remove it, or rename the application.` });
     return {
@@ -366,7 +370,7 @@ export class Runner {
 
   /** Makes the cluster have the stack, and nothing else of ours under its name but what `prune` takes later. */
   private async converge(run: Run, deployment: Deployment, phase: Phase, stack: Stack): Promise<void> {
-    const live = await this.observe(run, stack.name);
+    const live = await this.observe(run, stack.name, { configs: stack.configs.length > 0, secrets: stack.secrets.length > 0 });
     for (const spec of stack.networks) await this.create(run, deployment, phase, 'networks', spec.Name, live.networks.get(spec.Name)?.Id, { type: 'network.create', spec: { ...spec, Labels: this.marked(spec.Labels, deployment) } });
     const ids = { configs: new Map<string, string>(), secrets: new Map<string, string>() };
     for (const { name, spec } of stack.configs) {
@@ -589,7 +593,7 @@ export class Runner {
     const patienceMillis = stack === null ? (deployment.rollbackDeadlineAt?.getTime() ?? 0) - this.clock.now().getTime() : 15_000;
     const giveUpAt = this.clock.now().getTime() + patienceMillis;
     for (;;) {
-      const live = await this.observe(run, name);
+      const live = await this.observe(run, name, { configs: true, secrets: true });
       const ours = (own: Record<string, string> | null | undefined): boolean => own?.[labels.application] === run.application.id && own[labels.environment] === run.environment.id;
       const gone = [
         ...[...live.configs.values()].filter(({ Spec }) => ours(Spec.Labels) && !keep.configs.has(Spec.Name)).map(({ Spec }) => ({ object: Spec.Name, change: { type: 'config.remove', id: Spec.Name } as const })),
@@ -643,6 +647,11 @@ export class Runner {
 
 const cancelReason: DeploymentReason = { code: 'delivery.cancelled', detail: 'Cancelled.' };
 const refusedCodes = new Set(['delivery.image-refused', 'clusters.image-refused', 'clusters.host-option', 'request.forbidden', 'request.not-found', 'delivery.plan-stale']);
+
+/** Who had cancelled it when it was read or moved to its state, or null. What is cancelled later is seen while watching, and by the next move. */
+function cancellation(deployment: Deployment): DeploymentReason | null {
+  return deployment.cancelRequested ? (deployment.reason ?? cancelReason) : null;
+}
 
 function credentialPurpose(clusterId: string, service: string): string {
   return `delivery-credential:${clusterId}/${service}`;
