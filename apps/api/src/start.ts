@@ -18,6 +18,8 @@ export interface RunningApi {
   close(): Promise<void>;
 }
 
+type AdapterOptions = NonNullable<ConstructorParameters<typeof FastifyAdapter>[0]>;
+
 /** Certificate and key of all listeners, or null where TLS is ended elsewhere or everything is loopback. */
 export function tlsOptions(config: Config): { cert: Buffer; key: Buffer } | null {
   if (config.tlsCertFile === null || config.tlsKeyFile === null) return null;
@@ -28,7 +30,7 @@ export function tlsOptions(config: Config): { cert: Buffer; key: Buffer } | null
 export async function createApi(options: { config: Config; logger: Logger; db: Db }): Promise<NestFastifyApplication> {
   const { config, logger } = options;
   const tls = tlsOptions(config);
-  const adapterOptions: unknown = {
+  const adapterOptions = {
     bodyLimit: bodyLimitBytes,
     trustProxy: config.trustedProxies.length > 0 ? config.trustedProxies : false,
     routerOptions: { maxParamLength: 300 },
@@ -41,9 +43,9 @@ export async function createApi(options: { config: Config; logger: Logger; db: D
       reply.code(problem.status).header('content-type', 'application/problem+json').send(JSON.stringify(problemBody(problem, requestId(request))));
     },
     ...(tls ? { https: tls } : {}),
-  };
-  const adapter = new FastifyAdapter(adapterOptions as ConstructorParameters<typeof FastifyAdapter>[0]);
-  const fastify = adapter.getInstance() as unknown as FastifyInstance;
+  } as AdapterOptions;
+  const adapter = new FastifyAdapter(adapterOptions);
+  const fastify = adapter.getInstance<FastifyInstance>();
   let app: NestFastifyApplication | null = null;
   installTokenService(fastify, { app: () => app!, config, logger });
   fastify.addHook('onRequest', async (request, reply) => {
