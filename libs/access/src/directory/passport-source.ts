@@ -66,6 +66,7 @@ async function ask(settings: DirectorySettings, budget: Budget, username: string
   const { host, port, tls } = endpointOf(settings);
   const timeoutMs = settings.timeoutSeconds * 1000;
   const sockets = new Set<Socket>();
+  let over = false;
   let step: Step = 'connect';
   const conversation = new Promise<Answer>((resolve, reject) => {
     const fail = (error: unknown): void => {
@@ -101,9 +102,14 @@ async function ask(settings: DirectorySettings, budget: Budget, username: string
     strategy.fail = (challenge) => resolve({ kind: 'refused', reason: reasonOf(challenge) });
     strategy.error = fail;
     const track = (socket: Socket): void => {
+      socket.on('error', fail);
+      // ldapjs dials its second connection when it gets round to it, which on a busy machine is after the answer.
+      if (over) {
+        socket.destroy();
+        return;
+      }
       sockets.add(socket);
       socket.once('connect', () => (step = 'sign-in'));
-      socket.on('error', fail);
     };
     try {
       openSockets.run(track, () => strategy.authenticate(null, words));
@@ -114,6 +120,7 @@ async function ask(settings: DirectorySettings, budget: Budget, username: string
   try {
     return await budget.within('sign-in', conversation, 3);
   } finally {
+    over = true;
     for (const socket of sockets) socket.destroy();
   }
 }
