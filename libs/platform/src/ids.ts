@@ -1,5 +1,19 @@
 import { randomBytes } from 'node:crypto';
 
+/** Random bytes are drawn for 256 ids at a time: a call to the system's source for each would be most of an id's cost. */
+const poolBytes = 4096;
+let pool = Buffer.alloc(0);
+let used = 0;
+
+function take(count: number): Buffer {
+  if (used + count > pool.length) {
+    pool = randomBytes(poolBytes);
+    used = 0;
+  }
+  used += count;
+  return Buffer.from(pool.subarray(used - count, used));
+}
+
 let lastMillis = 0;
 let counter = 0;
 
@@ -10,7 +24,7 @@ let counter = 0;
 export function uuidv7(): string {
   let millis = Date.now();
   if (millis > lastMillis) {
-    counter = randomBytes(2).readUInt16BE() & 0x3ff; // starts in the lower quarter, so that 3,000 ids fit a millisecond
+    counter = take(2).readUInt16BE() & 0x3ff; // starts in the lower quarter, so that 3,000 ids fit a millisecond
   } else {
     millis = lastMillis;
     counter += 1;
@@ -20,7 +34,7 @@ export function uuidv7(): string {
     }
   }
   lastMillis = millis;
-  const bytes = randomBytes(16);
+  const bytes = take(16);
   bytes.writeUIntBE(millis, 0, 6);
   bytes.writeUInt16BE(0x7000 | counter, 6);
   bytes[8] = 0x80 | (bytes[8]! & 0x3f);

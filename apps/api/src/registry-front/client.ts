@@ -5,9 +5,11 @@ import type { TLSSocket } from 'node:tls';
 /** Says how a client reached us; believes `X-Forwarded-*` only from trusted proxies. */
 export class ClientView {
   private readonly proxies = new BlockList();
+  private readonly hasProxies: boolean;
 
   /** @param trusted addresses or CIDR ranges */
   constructor(trusted: string[]) {
+    this.hasProxies = trusted.length > 0;
     for (const entry of trusted) {
       const [address, prefix] = entry.split('/');
       const family = isIP(address!);
@@ -40,6 +42,7 @@ export class ClientView {
   }
 
   private isTrusted(address: string): boolean {
+    if (!this.hasProxies) return false;
     const family = isIP(address);
     return family !== 0 && this.proxies.check(address, family === 6 ? 'ipv6' : 'ipv4');
   }

@@ -23,9 +23,10 @@ const codesByKind: Partial<Record<Problem['kind'], string>> = { unauthenticated:
 
 /** Answers with a JSON body. */
 export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string | number> = {}): void {
-  const bytes = Buffer.from(JSON.stringify(body));
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length, ...headers });
-  response.end(response.req.method === 'HEAD' ? undefined : bytes);
+  // As text: Node then sends head and body in one write.
+  const text = JSON.stringify(body);
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...headers });
+  response.end(response.req.method === 'HEAD' ? undefined : text);
 }
 
 /** Answers with OCI errors. */
