@@ -143,6 +143,20 @@ ldapjsErrors.getError = (result) =>
     ? Object.assign(new Error(result.errorMessage), { code: result.status })
     : namedError(result);
 
+// A client takes its listeners off a socket that closes, and the strategy then still says goodbye on the other client's: a write that fails after
+// that has nobody to tell, which would end the process.
+interface LdapjsClient {
+  _socket: Socket | null;
+  _onClose(hadError: boolean): void;
+}
+const ldapjsClient = (inFork('ldapjs/lib/client/client') as { prototype: LdapjsClient }).prototype;
+const onClose = ldapjsClient._onClose;
+ldapjsClient._onClose = function quietClose(this: LdapjsClient, hadError: boolean): void {
+  const socket = this._socket;
+  onClose.call(this, hadError);
+  socket?.on('error', () => undefined);
+};
+
 /** The filter for the strategy. Throws `access.directory-misconfigured` for one that the strategy's own parser can't read. */
 function filterFor(settings: DirectorySettings, username: string): string {
   const text = personFilterText(settings, username);
