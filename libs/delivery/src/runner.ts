@@ -384,6 +384,15 @@ export class Runner {
     const credentials = await this.credentials(run, stack);
     for (const service of stack.services) await this.service(run, deployment, phase, service, live, ids, credentials.get(service.name) as Credential);
     for (const name of live.services.keys()) if (!stack.services.some((service) => service.name === name)) await this.removeService(run, deployment, phase, name);
+    for (const { object } of this.unsure(run, phase, 'remove')) if (!live.services.has(object)) await this.removeService(run, deployment, phase, object);
+  }
+
+  /**
+   * Steps that we did not see the end of. A removal among them is asked for again although its object is gone, so that our claim to the
+   * name ends and the audit log has it.
+   */
+  private unsure(run: Run, phase: Phase, name: string): Step[] {
+    return [...run.steps.values()].filter((step) => step.phase === phase && step.name === name && step.state === 'running');
   }
 
   private marked(own: Record<string, string>, deployment: Deployment): Record<string, string> {
@@ -595,16 +604,19 @@ export class Runner {
     for (;;) {
       const live = await this.observe(run, name, { configs: true, secrets: true });
       const ours = (own: Record<string, string> | null | undefined): boolean => own?.[labels.application] === run.application.id && own[labels.environment] === run.environment.id;
-      const gone = [
-        ...[...live.configs.values()].filter(({ Spec }) => ours(Spec.Labels) && !keep.configs.has(Spec.Name)).map(({ Spec }) => ({ object: Spec.Name, change: { type: 'config.remove', id: Spec.Name } as const })),
-        ...[...live.secrets.values()].filter(({ Spec }) => ours(Spec.Labels) && !keep.secrets.has(Spec.Name)).map(({ Spec }) => ({ object: Spec.Name, change: { type: 'secret.remove', id: Spec.Name } as const })),
-        ...[...live.networks.values()].filter(({ Name, Labels }) => ours(Labels) && !keep.networks.has(Name)).map(({ Name }) => ({ object: Name, change: { type: 'network.remove', id: Name } as const })),
+      const gone: { object: string; change: Extract<Change, { type: 'config.remove' | 'secret.remove' | 'network.remove' }> }[] = [
+        ...[...live.configs.values()].filter(({ Spec }) => ours(Spec.Labels) && !keep.configs.has(Spec.Name)).map(({ Spec }) => ({ object: Spec.Name, change: { type: 'config.remove' as const, id: Spec.Name } })),
+        ...[...live.secrets.values()].filter(({ Spec }) => ours(Spec.Labels) && !keep.secrets.has(Spec.Name)).map(({ Spec }) => ({ object: Spec.Name, change: { type: 'secret.remove' as const, id: Spec.Name } })),
+        ...[...live.networks.values()].filter(({ Name, Labels }) => ours(Labels) && !keep.networks.has(Name)).map(({ Name }) => ({ object: Name, change: { type: 'network.remove' as const, id: Name } })),
       ];
+      for (const { object, wish } of this.unsure(run, phase, 'prune')) {
+        if (!gone.some((each) => each.object === object)) gone.push({ object, change: { type: wish['type'] as 'config.remove', id: object } });
+      }
       const refused = new Set<string>();
       for (const { object, change } of gone) {
         if (this.step(run, phase, 'prune', object)?.state === 'done') continue;
         try {
-          await this.change(run, deployment, phase, 'prune', object, change, { action: 'remove' });
+          await this.change(run, deployment, phase, 'prune', object, change, { action: 'remove', type: change.type });
         } catch (error) {
           // Still used by a task that is ending, or by somebody else.
           if (!(error instanceof EngineError) && !(error instanceof Problem && error.cause instanceof EngineError)) throw error;
