@@ -17,6 +17,7 @@ const base = {
   ],
   moduleNameMapper: {
     '^@gantry/(\\w+)$': '<rootDir>/libs/$1/src/index.ts',
+    '^@gantry/platform/config$': '<rootDir>/libs/platform/src/config.ts',
     '^@gantry/(\\w+)/testing$': '<rootDir>/libs/$1/testing/index.ts',
     '^(\\.{1,2}/.*)\\.js$': ['$1', '$1.js'],
   },

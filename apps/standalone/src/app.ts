@@ -8,6 +8,7 @@ import { startApi } from '../../api/src/start';
 import { openDatabase } from '../../rooms';
 import { startWorker } from '../../worker/src/start';
 import { writeEnvironment } from './environment';
+import { armFaults } from './faults';
 import { ensureKeys, firstAdminPassword } from './keys';
 import { engineEndpoint } from './engine-endpoint';
 import { deploySample, ensureLocalCluster } from './sample';
@@ -48,6 +49,7 @@ async function boot({ options, databaseUrl, registryUrl, engine, step }: BootCon
     });
     logger.info({ applied }, 'database is migrated');
     const api = await startApi({ config, logger, db });
+    if (options.faultSeam) armFaults(api.app, options.faultSeam);
     const ctx = systemContext('boot');
     const accounts = api.app.get(Accounts);
     if (!(await accounts.find(ctx, 'admin'))) await accounts.ensureAdmin(ctx, firstAdminPassword(passwordFile));

@@ -1,4 +1,5 @@
 import type { Config } from '@gantry/platform';
+import type { FaultSeam } from './fault-seam';
 
 /** What `npm start` was told: the settings of the embedded default and the command line's flags. */
 export interface StandaloneOptions {
@@ -29,6 +30,8 @@ export interface StandaloneOptions {
   path: string;
   /** Proxy settings, passed on to apt and the engine, which reach out. */
   proxyEnv: Record<string, string>;
+  /** Where a test wants the process to die; absent otherwise. */
+  faultSeam?: FaultSeam;
 }
 
 /** Flags of `npm start -- …`. */

@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from 'node:path';
-import { ConfigError, loadConfig, type Config } from '@gantry/platform';
+import { ConfigError, loadConfig, type Config } from '@gantry/platform/config';
+import { pickFaultSeam } from './fault-seam';
 import { parseFlags, pickProxyEnv, type StandaloneOptions, type StartFlags } from './options';
 import { runStandalone, type StandaloneApp } from './standalone';
 import { Interrupted, StartError } from './start-error';
@@ -18,6 +19,7 @@ const programFolders = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 /** Makes the supervisor's options of the validated settings. */
 export function optionsOf(config: Config, flags: StartFlags, start: ProcessStart): StandaloneOptions {
   const { env } = start;
+  const faultSeam = pickFaultSeam(env);
   return {
     home: isAbsolute(config.home) ? resolve(config.home) : resolve(process.cwd(), config.home),
     bind: config.bind,
@@ -35,6 +37,7 @@ export function optionsOf(config: Config, flags: StartFlags, start: ProcessStart
     secondsBefore: start.secondsBefore,
     path: env.PATH ?? programFolders,
     proxyEnv: pickProxyEnv(env),
+    ...(faultSeam ? { faultSeam } : {}),
   };
 }
 
@@ -46,9 +49,10 @@ const samePressMs = 1000;
 
 /**
  * Runs the embedded default until it is told to stop (SIGINT, SIGTERM, SIGHUP) or a part of it ends.
+ * @param loadApp loads the application, which is most of the code
  * @returns the exit code: 0 after a stop that was asked for, 1 after a failure, 130 when interrupted while starting
  */
-export async function runProcess(app: StandaloneApp, start: ProcessStart): Promise<number> {
+export async function runProcess(loadApp: () => Promise<StandaloneApp>, start: ProcessStart): Promise<number> {
   const interrupt = new AbortController();
   let kill: () => void = () => undefined;
   let tellStop: () => void = () => undefined;
@@ -78,7 +82,7 @@ export async function runProcess(app: StandaloneApp, start: ProcessStart): Promi
     const flags = parseFlags(start.args);
     if (typeof flags === 'string') throw new StartError(flags);
     const options = optionsOf(loadConfig(start.env), flags, start);
-    const running = await runStandalone(options, app, interrupt.signal, (killAll) => {
+    const running = await runStandalone(options, loadApp, interrupt.signal, (killAll) => {
       kill = killAll;
     });
     const crashed = new Promise<string>((done) => {

@@ -103,7 +103,7 @@ services:
     deploy:
       replicas: 1
       endpoint_mode: dnsrr
-      restart_policy: { condition: any, delay: 500ms }
+      restart_policy: { condition: any, delay: 0s }
       update_config: { order: stop-first, monitor: 2s }
 `;
 }

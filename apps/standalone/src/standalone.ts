@@ -57,11 +57,12 @@ export interface RunningStandalone {
 
 /**
  * Starts Gantry with its embedded parts: lock, checks, packages, PostgreSQL, registry, engine, application, sample;
- * then writes `ready.json` and says where everything is. What was started is stopped again when a step fails.
+ * an engine of our own takes longest, so it begins first and its step is what is left to wait for. Then it writes `ready.json` and says where everything is. What was started is stopped again when a step fails.
+ * @param loadApp loads the application's code, while the parts that are processes of their own come up
  * @param interrupted aborted by the first Ctrl-C: the start ends after the step that runs
  * @param onKiller given, early, a function that kills all children at once and leaves the rest to the next start
  */
-export async function runStandalone(options: StandaloneOptions, app: StandaloneApp, interrupted: AbortSignal, onKiller: (killAll: () => void) => void): Promise<RunningStandalone> {
+export async function runStandalone(options: StandaloneOptions, loadApp: () => Promise<StandaloneApp>, interrupted: AbortSignal, onKiller: (killAll: () => void) => void): Promise<RunningStandalone> {
   const steps = new Steps(process.stdout, options.secondsBefore);
   prepareHome(options.home);
   const unlock = lockHome(options.home);
@@ -92,6 +93,9 @@ export async function runStandalone(options: StandaloneOptions, app: StandaloneA
 
     const finding = await step('programs', (note) => ensurePrograms(options, children, steps, note));
 
+    const own = finding.kind === 'own' ? beginOwnEngine(options, children) : null;
+    if (own) undo.push({ name: 'engine', work: own.stop });
+
     const databaseUrl =
       options.external.databaseUrl ??
       (await step('PostgreSQL', async (note) => {
@@ -100,6 +104,8 @@ export async function runStandalone(options: StandaloneOptions, app: StandaloneA
         note(`127.0.0.1:${postgres.port}${postgres.adopted ? ', adopted' : ''}`);
         return postgres.databaseUrl;
       }));
+
+    const app = await step('program', loadApp);
 
     const registryUrl =
       options.external.registryUrl ??
@@ -111,15 +117,10 @@ export async function runStandalone(options: StandaloneOptions, app: StandaloneA
       }));
 
     const engine = await step('engine', async (note) => {
-      if (finding.kind === 'use') {
-        note(finding.endpoint.host);
-        return joinForeignEngine(finding.endpoint, options.flags.initSwarm, terminalQuestion());
-      }
-      const own = new OwnEngine(options, children);
-      undo.push({ name: 'engine', work: () => own.stop() });
-      const child = await own.start();
-      note(`${own.endpoint.host}${child.adopted ? ', adopted' : ''}`);
-      return { endpoint: own.endpoint, isOwn: true, isSwarmManager: true, swarmAdvice: null };
+      if (own) return own.started(note);
+      if (finding.kind !== 'use') throw new Error('an engine is used, or one is begun');
+      note(finding.endpoint.host);
+      return joinForeignEngine(finding.endpoint, options.flags.initSwarm, terminalQuestion());
     });
 
     const booted = await step('application', async (note) => {
@@ -155,6 +156,32 @@ export async function runStandalone(options: StandaloneOptions, app: StandaloneA
     throw error;
   }
   return { stop, failed };
+}
+
+interface BegunEngine {
+  started: (note: (text: string) => void) => Promise<UsedEngine>;
+  stop: () => Promise<void>;
+}
+
+function beginOwnEngine(options: StandaloneOptions, children: Children): BegunEngine {
+  const own = new OwnEngine(options, children);
+  const starting = own.start();
+  // whoever waits for it hears of a failure; until then it must not end the process
+  const settled = starting.then(
+    () => undefined,
+    () => undefined,
+  );
+  return {
+    started: async (note) => {
+      const child = await starting;
+      note(`${own.endpoint.host}${child.adopted ? ', adopted' : ''}`);
+      return { endpoint: own.endpoint, isOwn: true, isSwarmManager: true, swarmAdvice: null };
+    },
+    stop: async () => {
+      await settled;
+      await own.stop();
+    },
+  };
 }
 
 function portWishes(options: StandaloneOptions, sampleMayRun: boolean): PortWish[] {

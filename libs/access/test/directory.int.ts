@@ -1,4 +1,5 @@
-import { DirectoryClient, LdaptsSource, PassportSource } from '../src/directory';
+import { DirectoryClient, LdaptsSource } from '../src/directory';
+import { PassportSource } from '../src/directory/passport-source';
 import { failingPeer } from '../testing/bad-peers';
 import { describeIdentitySource, transports } from '../testing/identity-source';
 import { startSlapd, type Slapd } from '../testing/slapd';

@@ -1,6 +1,5 @@
 import { createPrivateKey, createPublicKey, sign, verify, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { X509CertificateGenerator } from '@peculiar/x509';
 import { uuidv7 } from '@gantry/platform';
 
 /** `iss` of our tokens, to be set as Distribution's `auth.token.issuer`. */
@@ -75,6 +74,8 @@ export async function makeTokenCertificate(): Promise<{ key: string; certificate
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const now = Date.now();
+  // needed once in a lifetime, and slow to load
+  const { X509CertificateGenerator } = await import('@peculiar/x509');
   const certificate = await X509CertificateGenerator.createSelfSigned(
     { name: 'CN=Gantry registry tokens', notBefore: new Date(now - 3_600_000), notAfter: new Date(now + 3_650 * 86_400_000), signingAlgorithm: algorithm, keys },
     webcrypto,

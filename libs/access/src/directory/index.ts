@@ -1,14 +1,12 @@
 import { Problem } from '@gantry/platform';
 import { accessProblem } from '../problems';
 import { LdaptsSource } from './ldapts-source';
-import { PassportSource } from './passport-source';
 import { identityOf, mayAsk } from './rules';
 import { Budget, Session, valuesOf } from './session';
 import { checkSettings, everybodyFilter, type DirectorySettings } from './settings';
 import type { IdentitySource, SignInOutcome } from './source';
 
 export { LdaptsSource } from './ldapts-source';
-export { PassportSource } from './passport-source';
 export type { DirectorySettings } from './settings';
 export { IdentitySource, type DirectoryEntry, type RefusalReason, type SignInOutcome } from './source';
 
@@ -17,9 +15,16 @@ export type DirectoryTest = { ok: true; entries: number } | { ok: false; code: s
 
 const countLimit = 10_000;
 
+let loaded: Promise<IdentitySource> | null = null;
+
+/** The passport strategy and what it stands on, loaded at the first sign-in through it: most processes never need them. */
+function passport(): Promise<IdentitySource> {
+  loaded ??= import('./passport-source.js').then(({ PassportSource }) => new PassportSource());
+  return loaded;
+}
+
 /** The way to an LDAP directory. Keeps nothing: every call opens its own connections and closes them. */
 export class DirectoryClient {
-  private readonly passport: IdentitySource = new PassportSource();
   private readonly ldapts: IdentitySource = new LdaptsSource();
 
   /**
@@ -29,7 +34,7 @@ export class DirectoryClient {
   async authenticate(settings: DirectorySettings, username: string, password: string): Promise<SignInOutcome> {
     checkSettings(settings);
     if (!mayAsk(username, password)) return { ok: false, reason: 'wrong-credentials' };
-    return (settings.startTls ? this.ldapts : this.passport).authenticate(settings, username, password);
+    return (settings.startTls ? this.ldapts : await passport()).authenticate(settings, username, password);
   }
 
   /** Connects, signs in as the reader and counts the people whom the settings find; says what is wrong instead of throwing it. */
