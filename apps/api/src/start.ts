@@ -47,7 +47,7 @@ export async function createApi(options: { config: Config; logger: Logger; db: D
   const adapter = new FastifyAdapter(adapterOptions);
   const fastify = adapter.getInstance<FastifyInstance>();
   let app: NestFastifyApplication | null = null;
-  installTokenService(fastify, { app: () => app!, config, logger });
+  installTokenService(fastify.server, { app: () => app!, config, logger });
   fastify.addHook('onRequest', async (request, reply) => {
     void reply.headers({ 'x-content-type-options': 'nosniff', 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
     for (const [name, value] of Object.entries((request.query ?? {}) as Record<string, unknown>)) {

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { Clock, constantTimeEqual, Db, Sealer, type Actor, type ActorLimits, type Context } from '@gantry/platform';
 import { Access } from './access';
@@ -23,13 +23,13 @@ interface Remembered {
 }
 
 /**
- * Turns what a client shows into an actor. Verified credentials are remembered in memory for at most 60 s (keyed by an HMAC with a key of this
+ * Turns what a client shows into an actor. Verified credentials are remembered in memory for at most 60 s (by its hash with a key of this
  * process), and dropped as soon as this process learns of any change of them; using them does not extend it, so a directory that is down or a
  * password that was changed there is noticed after a minute.
  */
 @Injectable()
 export class Authenticator implements OnModuleDestroy {
-  private readonly key = randomBytes(32);
+  private readonly key = randomBytes(32).toString('base64');
   private readonly remembered = new Map<string, Remembered>();
   private readonly verifying = new Map<string, Promise<Remembered | null>>();
   /** Grows whenever something is dropped: what was being verified at that moment is not remembered. */
@@ -74,7 +74,7 @@ export class Authenticator implements OnModuleDestroy {
   }
 
   private async remember(secret: string, verify: () => Promise<Remembered | null>): Promise<Remembered | null> {
-    const key = createHmac('sha256', this.key).update(secret).digest('base64');
+    const key = hash('sha256', `${this.key}${secret}`, 'base64');
     const now = this.clock.now().getTime();
     const known = this.remembered.get(key);
     if (known && known.until > now) return known;

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Access } from '@gantry/access';
 import { Clock, type Actor, type ActorLimits, type Context } from '@gantry/platform';
@@ -85,7 +85,7 @@ export class RegistryTokens {
 
   /** The claims of a client's token, or null when it is not ours, not valid now, or its credential is gone. */
   verify(token: string): TokenClaims | null {
-    const key = createHash('sha256').update(token).digest('base64');
+    const key = hash('sha256', token, 'base64');
     const now = this.clock.now();
     let claims = this.verified.get(key) ?? null;
     if (!claims) {

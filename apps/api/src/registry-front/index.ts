@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { INestApplicationContext } from '@nestjs/common';
 import { Authenticator } from '@gantry/access';
 import type { Config, Logger } from '@gantry/platform';
@@ -20,24 +20,21 @@ export function createRegistryFront(options: { app: INestApplicationContext; con
   );
 }
 
-interface HookTarget {
-  addHook(name: 'onRequest', hook: (request: { raw: IncomingMessage }, reply: { raw: ServerResponse; hijack: () => void }, done: () => void) => void): unknown;
-}
-
 /**
- * Serves the token service on the API's listener too, past Nest's pipeline, which would cost most of its speed. Install it before any other hook:
- * its `scope` parameter may come several times. `app` is asked at the first request.
+ * Serves the token service on the API's listener too, ahead of the framework, whose way to a route would cost a good part of its speed.
+ * `app` is asked at the first request.
  */
-export function installTokenService(fastify: HookTarget, options: { app: () => INestApplicationContext; config: Config; logger: Logger }): void {
+export function installTokenService(server: Server, options: { app: () => INestApplicationContext; config: Config; logger: Logger }): void {
   let deps: TokenDeps | null = null;
-  fastify.addHook('onRequest', (request, reply, done) => {
-    const url = request.raw.url ?? '';
+  const others = server.listeners('request') as RequestListener[];
+  server.removeAllListeners('request');
+  server.on('request', (request, response) => {
+    const url = request.url ?? '';
     if (url !== tokenPath && !url.startsWith(`${tokenPath}?`)) {
-      done();
+      for (const other of others) other.call(server, request, response);
       return;
     }
-    reply.hijack();
     deps ??= tokenDeps(options.app(), options.config, options.logger);
-    void handleToken(deps, request.raw, reply.raw);
+    void handleToken(deps, request, response);
   });
 }

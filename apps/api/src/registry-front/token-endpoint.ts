@@ -4,7 +4,7 @@ import { anonymous, makeContext, type Actor, type Context, type Logger } from '@
 import { parseScopes, tokenService, type RegistryTokens } from '@gantry/registry';
 import { requestId } from '../http/auth.guard';
 import type { ClientView } from './client';
-import { sendErrors, sendJson, sendProblem } from './oci';
+import { sendErrors, sendJson, sendProblem, type OciError } from './oci';
 
 /** Path of the token service, on the registry's and on the API's listener. */
 export const tokenPath = '/auth/token';
@@ -27,80 +27,95 @@ export interface TokenDeps {
  */
 export async function handleToken(deps: TokenDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const id = requestId(request);
-  response.setHeader('x-request-id', id);
-  response.setHeader('cache-control', 'no-store');
-  response.setHeader('x-content-type-options', 'nosniff');
+  const call: Call = { ...deps, request, response, headers: { 'x-request-id': id, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } };
   try {
     const base = makeContext(anonymous, { requestId: id, address: deps.client.address(request) });
-    if (request.method === 'GET') await answerGet(deps, base, request, response);
-    else if (request.method === 'POST') await answerPost(deps, base, request, response);
-    else sendErrors(response, 405, [{ code: 'UNSUPPORTED', message: 'the operation is unsupported' }], { allow: 'GET, POST' });
+    if (request.method === 'GET') await answerGet(call, base);
+    else if (request.method === 'POST') await answerPost(call, base);
+    else refuse(call, 405, { code: 'UNSUPPORTED', message: 'the operation is unsupported' }, { allow: 'GET, POST' });
   } catch (error) {
+    if (!response.headersSent) for (const [name, value] of Object.entries(call.headers)) response.setHeader(name, value);
     sendProblem(response, error, deps.logger, id);
   }
 }
 
-async function answerGet(deps: TokenDeps, base: Context, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = request.url ?? '';
-  const query = new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?') + 1) : '');
-  if (!isForUs(query, response)) return;
-  const scopes = parseScopes(query.getAll('scope'));
-  if (!scopes) {
-    sendErrors(response, 400, [{ code: 'UNSUPPORTED', message: 'a scope is not of the form type:name:action,action, or there are more than 50', detail: { pointer: 'query/scope' } }]);
-    return;
-  }
-  const credentials = readBasic(request.headers.authorization);
-  const actor = credentials && (await deps.authenticator.basic(base, credentials.username, credentials.password));
-  if (!actor) {
-    refuse(response);
-    return;
-  }
-  const { token, expiresIn, issuedAt } = await deps.tokens.mint({ ...base, actor }, { scopes });
-  sendJson(response, 200, { token, access_token: token, expires_in: expiresIn, issued_at: issuedAt.toISOString() });
+/** One request with what it is answered with. The headers go out with the head, at once: set one by one, they would be a tenth of a token's cost. */
+interface Call extends TokenDeps {
+  request: IncomingMessage;
+  response: ServerResponse;
+  headers: Record<string, string>;
 }
 
-async function answerPost(deps: TokenDeps, base: Context, request: IncomingMessage, response: ServerResponse): Promise<void> {
+function answer(call: Call, status: number, body: unknown): void {
+  sendJson(call.response, status, body, call.headers);
+}
+
+function refuse(call: Call, status: number, error: OciError, headers: Record<string, string> = {}): void {
+  sendErrors(call.response, status, [error], { ...call.headers, ...headers });
+}
+
+async function answerGet(call: Call, base: Context): Promise<void> {
+  const url = call.request.url ?? '';
+  const query = new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?') + 1) : '');
+  if (!isForUs(query, call)) return;
+  const scopes = parseScopes(query.getAll('scope'));
+  if (!scopes) {
+    refuse(call, 400, { code: 'UNSUPPORTED', message: 'a scope is not of the form type:name:action,action, or there are more than 50', detail: { pointer: 'query/scope' } });
+    return;
+  }
+  const credentials = readBasic(call.request.headers.authorization);
+  const actor = credentials && (await call.authenticator.basic(base, credentials.username, credentials.password));
+  if (!actor) {
+    refuseCredentials(call);
+    return;
+  }
+  const { token, expiresIn, issuedAt } = await call.tokens.mint({ ...base, actor }, { scopes });
+  answer(call, 200, { token, access_token: token, expires_in: expiresIn, issued_at: issuedAt.toISOString() });
+}
+
+async function answerPost(call: Call, base: Context): Promise<void> {
+  const { request } = call;
   if (!/^application\/x-www-form-urlencoded\b/i.test(request.headers['content-type'] ?? '')) {
-    response.setHeader('connection', 'close');
-    sendErrors(response, 415, [{ code: 'UNSUPPORTED', message: 'send a form (application/x-www-form-urlencoded)' }]);
+    call.headers['connection'] = 'close';
+    refuse(call, 415, { code: 'UNSUPPORTED', message: 'send a form (application/x-www-form-urlencoded)' });
     return;
   }
   const body = await readBody(request, maxFormBytes, formMillis);
   if (!body) {
-    response.setHeader('connection', 'close');
-    sendErrors(response, 413, [{ code: 'SIZE_INVALID', message: 'the form is too large' }]);
+    call.headers['connection'] = 'close';
+    refuse(call, 413, { code: 'SIZE_INVALID', message: 'the form is too large' });
     return;
   }
   const form = new URLSearchParams(body.toString());
-  if (!isForUs(form, response)) return;
+  if (!isForUs(form, call)) return;
   if (form.get('grant_type') !== 'password') {
     // RFC 6749 §5.2; clients fall back to GET with Basic on any 4xx.
-    sendJson(response, 400, { error: 'unsupported_grant_type', errors: [{ code: 'UNSUPPORTED', message: 'only grant_type=password is supported' }] });
+    answer(call, 400, { error: 'unsupported_grant_type', errors: [{ code: 'UNSUPPORTED', message: 'only grant_type=password is supported' }] });
     return;
   }
   const scopes = parseScopes(form.getAll('scope'));
   if (!scopes) {
-    sendJson(response, 400, { error: 'invalid_scope', errors: [{ code: 'UNSUPPORTED', message: 'a scope is not of the form type:name:action,action' }] });
+    answer(call, 400, { error: 'invalid_scope', errors: [{ code: 'UNSUPPORTED', message: 'a scope is not of the form type:name:action,action' }] });
     return;
   }
-  const actor: Actor | null = await deps.authenticator.basic(base, form.get('username') ?? '', form.get('password') ?? '');
+  const actor: Actor | null = await call.authenticator.basic(base, form.get('username') ?? '', form.get('password') ?? '');
   if (!actor) {
-    refuse(response);
+    refuseCredentials(call);
     return;
   }
-  const { token, expiresIn, issuedAt } = await deps.tokens.mint({ ...base, actor }, { scopes });
-  sendJson(response, 200, { access_token: token, token, token_type: 'Bearer', expires_in: expiresIn, issued_at: issuedAt.toISOString(), scope: scopes.map((scope) => `${scope.type}:${scope.name}:${scope.actions.join(',')}`).join(' ') });
+  const { token, expiresIn, issuedAt } = await call.tokens.mint({ ...base, actor }, { scopes });
+  answer(call, 200, { access_token: token, token, token_type: 'Bearer', expires_in: expiresIn, issued_at: issuedAt.toISOString(), scope: scopes.map((scope) => `${scope.type}:${scope.name}:${scope.actions.join(',')}`).join(' ') });
 }
 
-function isForUs(parameters: URLSearchParams, response: ServerResponse): boolean {
+function isForUs(parameters: URLSearchParams, call: Call): boolean {
   const service = parameters.get('service');
   if (service === null || service === tokenService) return true;
-  sendErrors(response, 400, [{ code: 'UNSUPPORTED', message: `this is the token service of ${tokenService}`, detail: { pointer: 'query/service' } }]);
+  refuse(call, 400, { code: 'UNSUPPORTED', message: `this is the token service of ${tokenService}`, detail: { pointer: 'query/service' } });
   return false;
 }
 
-function refuse(response: ServerResponse): void {
-  sendErrors(response, 401, [{ code: 'UNAUTHORIZED', message: 'incorrect username or password' }], { 'www-authenticate': 'Basic realm="gantry"' });
+function refuseCredentials(call: Call): void {
+  refuse(call, 401, { code: 'UNAUTHORIZED', message: 'incorrect username or password' }, { 'www-authenticate': 'Basic realm="gantry"' });
 }
 
 /** User name and password of a Basic header (RFC 7617, UTF-8); null when it is not one. */
