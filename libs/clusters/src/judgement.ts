@@ -92,12 +92,16 @@ export class Judge {
 
   private async decide(ctx: Context, wish: Wish): Promise<Judgement> {
     this.access.assertCan(ctx, wish.operation, wish.resource);
-    const cluster = await this.clusters.get(ctx, wish.cluster);
-    const ruling = ruleOn(wish.change, this.config.registryPublicHost);
-    await this.judgeOptions(ctx, wish, ruling);
+    // All that is to be read is asked for at once; what is answered first has no say in which refusal is told.
+    const reading = begun(this.clusters.get(ctx, wish.cluster));
+    const ruling = await ruledOr(reading, () => ruleOn(wish.change, this.config.registryPublicHost));
+    const options = begun(this.judgeOptions(ctx, wish, ruling));
+    const admissions = ruling.images.map((image) => begun(this.admission.admit(ctx, { ...image, scope: wish.scope })));
+    const cluster = await reading;
+    await options;
     const images = [];
-    for (const image of ruling.images) {
-      const admission = await this.admission.admit(ctx, { ...image, scope: wish.scope });
+    for (const [index, image] of ruling.images.entries()) {
+      const admission = (await admissions[index])!;
       if (!admission.allowed) {
         throw clustersProblem('image-refused', {
           detail: `${image.repository}@${image.digest}: ${admission.explanation}`,
@@ -150,6 +154,22 @@ export class Judge {
       if (!own) foreign.push({ operation: 'service:create:external-volume', pointer: volume.pointer });
     }
     return foreign;
+  }
+}
+
+/** A promise that is waited for later: until then nobody minds how it ends. */
+function begun<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => undefined);
+  return work;
+}
+
+/** The ruling; where there is none, an unknown cluster is told first. */
+async function ruledOr(cluster: Promise<Cluster>, rule: () => Ruling): Promise<Ruling> {
+  try {
+    return rule();
+  } catch (error) {
+    await cluster;
+    throw error;
   }
 }
 
@@ -208,6 +228,11 @@ export class Apply {
       await this.audit.record(ctx, this.entry(held, judgement, 'failed', { error: error instanceof EngineError ? error.message : error instanceof Problem ? error.code : 'internal' }));
       throw error;
     }
+    const entry = this.entry(held, judgement, outcome.conflict ? 'failed' : 'success', outcome.conflict ? { conflict: outcome.reason } : { id: outcome.id, ...(outcome.existed ? { existed: true } : {}) });
+    if (!ruling.creates && !ruling.change.type.endsWith('.remove')) {
+      await this.audit.record(ctx, entry);
+      return outcome;
+    }
     await this.db.transaction(ctx, async (tx) => {
       if (ruling.creates && !outcome.conflict) {
         await this.db.query(tx, 'update clusters_objects set engine_id = $4 where cluster_id = $1 and kind = $2 and name = $3 returning 1', [cluster.id, ruling.creates.kind, ruling.creates.name, outcome.id]);
@@ -217,7 +242,7 @@ export class Apply {
       if (ruling.change.type.endsWith('.remove') && ruling.target) {
         await this.db.query(tx, 'delete from clusters_objects where cluster_id = $1 and kind = $2 and (engine_id = $3 or name = $3) returning 1', [cluster.id, ruling.target.kind, ruling.target.id]);
       }
-      await this.audit.record(tx, this.entry(held, judgement, outcome.conflict ? 'failed' : 'success', outcome.conflict ? { conflict: outcome.reason } : { id: outcome.id, ...(outcome.existed ? { existed: true } : {}) }));
+      await this.audit.record(tx, entry);
     });
     return outcome;
   }

@@ -27,6 +27,8 @@ export interface PlanInput {
   revision: Revision;
   images: Record<string, string>;
   keep: Release | null;
+  /** What the environment runs now, where the caller has read it. */
+  current?: Deployment | null;
 }
 
 /** A plan before it is stored. */
@@ -117,7 +119,7 @@ export class Plans {
       ...Object.entries(file.services).filter(([service, { deploy }]) => deploy.updateConfig?.failureAction === 'rollback' && !revision.warnings.some(({ message }) => message === rollbackNotice(service).message))
         .map(([service]) => rollbackNotice(service)),
     ];
-    return this.judge(ctx, { application, environment, revisionId: revision.id, images, secrets: numbers, stack, notices });
+    return this.judge(ctx, { application, environment, revisionId: revision.id, images, secrets: numbers, stack, notices }, input.current);
   }
 
   /** A draft that deploys an earlier plan's stack as it was, judged anew. */
@@ -126,11 +128,16 @@ export class Plans {
     return this.judge(ctx, { application, environment, revisionId: release.revisionId, images: release.images, secrets: plan.inputs.secrets, stack: plan.stack, notices: plan.notices });
   }
 
-  private async judge(ctx: Context, part: Omit<PlanDraft, 'changes' | 'verdicts' | 'allowed' | 'baseDeploymentId'>): Promise<PlanDraft> {
-    const verdicts = await this.verify(ctx, part.environment, part.images);
-    const current = await this.current(ctx, part.application.id, part.environment.id);
-    const running = current?.planId ? await this.db.repo(ctx, Plan).findOneBy({ id: current.planId }) : null;
-    return { ...part, verdicts, allowed: verdicts.every(({ allowed }) => allowed), changes: planChanges(running?.stack ?? null, part.stack), baseDeploymentId: current?.id ?? null };
+  private async judge(ctx: Context, part: Omit<PlanDraft, 'changes' | 'verdicts' | 'allowed' | 'baseDeploymentId'>, read?: Deployment | null): Promise<PlanDraft> {
+    const [verdicts, { current, stack }] = await Promise.all([this.verify(ctx, part.environment, part.images), this.running(ctx, part, read)]);
+    return { ...part, verdicts, allowed: verdicts.every(({ allowed }) => allowed), changes: planChanges(stack, part.stack), baseDeploymentId: current?.id ?? null };
+  }
+
+  private async running(ctx: Context, { application, environment }: Pick<PlanDraft, 'application' | 'environment'>, read?: Deployment | null): Promise<{ current: Deployment | null; stack: Stack | null }> {
+    const current = read === undefined ? await this.current(ctx, application.id, environment.id) : read;
+    if (!current?.planId) return { current, stack: null };
+    const [row] = await this.db.query<{ stack: Stack }>(ctx, 'select stack from delivery_plans where id = $1', [current.planId]);
+    return { current, stack: row?.stack ?? null };
   }
 
   /** Stores a draft and its release (equal releases are one) in the context's transaction. */

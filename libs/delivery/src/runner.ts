@@ -8,7 +8,7 @@ import {
 import { Clock, CONFIG, Db, delay, Leases, LOGGER, makeContext, Outbox, Problem, Sealer, systemActor, type Actor, type Config, type Context, type Lease, type Logger } from '@gantry/platform';
 import { Applications } from './applications';
 import { diffSpec, type ServiceSpec } from './compose';
-import { Application, Deployment, Environment, Plan, Release, type Stack, type StackService } from './entities';
+import { Application, Deployment, Environment, Plan, Release, type Revision, type Stack, type StackService } from './entities';
 import { Environments } from './environments';
 import { Faults } from './faults';
 import { deploymentChannel, renewMillis, runDeployment } from './jobs';
@@ -34,6 +34,17 @@ interface Run {
   application: Application;
   environment: Environment;
   steps: Map<string, Step>;
+  /** What ran before, read by this run when it began; null when another run began. */
+  base: Promise<Base> | null;
+  /** What is to be deployed, as it was written down, where this run planned it. */
+  stack: Stack | null;
+}
+
+/** The deployment that a new one starts from, its release, and the revision that is to be deployed. */
+interface Base {
+  current: Deployment | null;
+  keep: Release | null;
+  revision: Revision;
 }
 
 /** What the engine has of the stack, by name. */
@@ -43,6 +54,15 @@ interface Live {
   configs: Map<string, EngineConfig>;
   secrets: Map<string, EngineSecret>;
   networkNames: Record<string, string>;
+}
+
+interface KnownCredential {
+  service: string;
+  repository_id: string;
+  credential_id: string;
+  username: string;
+  sealed: string;
+  expires_at: Date;
 }
 
 interface Credential {
@@ -141,25 +161,25 @@ export class Runner {
 
   private async drain(ctx: Context, pair: Deployment, lease: Lease): Promise<void> {
     for (;;) {
+      const pairNow = Promise.all([this.db.repo(ctx, Application).findOneByOrFail({ id: pair.applicationId }), this.db.repo(ctx, Environment).findOneByOrFail({ id: pair.environmentId })]);
+      pairNow.catch(() => undefined); // whoever waits for it hears of it
       const next = await this.db.repo(ctx, Deployment).createQueryBuilder('d').addSelect(`d.state = 'queued'`, 'waits')
         .where('d.application_id = :applicationId and d.environment_id = :environmentId and d.finished_at is null', { applicationId: pair.applicationId, environmentId: pair.environmentId })
         .orderBy('waits').addOrderBy('d.id').limit(1).getOne();
       if (!next) return;
-      await this.execute(ctx, next, lease);
+      const [application, environment] = await pairNow;
+      await this.execute(ctx, next, { application, environment, lease });
     }
   }
 
-  private async execute(ctx: Context, first: Deployment, lease: Lease): Promise<void> {
-    const [application, environment, steps] = await Promise.all([
-      this.db.repo(ctx, Application).findOneByOrFail({ id: first.applicationId }),
-      this.db.repo(ctx, Environment).findOneByOrFail({ id: first.environmentId }),
-      first.state === 'queued' ? [] : this.journal.steps(ctx, first.id),
-    ]);
+  private async execute(ctx: Context, first: Deployment, { application, environment, lease }: Pick<Run, 'application' | 'environment' | 'lease'>): Promise<void> {
+    const steps = first.state === 'queued' ? [] : await this.journal.steps(ctx, first.id);
     const run: Run = {
       ctx: makeContext(this.currentActor(first.actor), { requestId: first.requestId }),
       system: makeContext(systemActor('delivery'), { requestId: first.requestId }),
       lease, application, environment,
       steps: new Map(steps.map((step) => [`${step.phase}/${step.name}/${step.object}`, step])),
+      base: null, stack: null,
     };
     let deployment = first;
     while (!isFinal(deployment.state)) {
@@ -254,9 +274,18 @@ export class Runner {
   private async begin(run: Run, deployment: Deployment): Promise<Deployment> {
     const now = this.clock.now();
     const current = await this.plans.current(run.system, run.application.id, run.environment.id);
+    if (deployment.planId === null) {
+      run.base = this.readBase(run, deployment, current);
+      run.base.catch(() => undefined); // `prepare` waits for it, and hears of it
+    }
     return this.move(run.system, deployment, 'planning', {
       startedAt: now, deadlineAt: new Date(now.getTime() + this.config.deployDeadlineSeconds * 1000), previousDeploymentId: current?.id ?? null,
     });
+  }
+
+  private async readBase(run: Run, deployment: Deployment, current: Deployment | null): Promise<Base> {
+    const keep = current?.releaseId ? await this.db.repo(run.system, Release).findOneByOrFail({ id: current.releaseId }) : null;
+    return { current, keep, revision: await this.applications.revision(run.ctx, run.application, deployment.revisionId ?? keep?.revisionId) };
   }
 
   /** Resolves and verifies. Nothing on the cluster changes, so a failure here ends the deployment at once. */
@@ -272,15 +301,17 @@ export class Runner {
       if (!verdicts.every(({ allowed }) => allowed)) throw refusedImages(verdicts);
       return this.move(run.system, deployment, 'applying');
     }
-    const current = deployment.previousDeploymentId === null ? null : await this.db.repo(run.system, Deployment).findOneByOrFail({ id: deployment.previousDeploymentId });
-    const keep = current?.releaseId ? await this.db.repo(run.system, Release).findOneByOrFail({ id: current.releaseId }) : null;
-    const revision = await this.applications.revision(run.ctx, run.application, deployment.revisionId ?? keep?.revisionId);
-    const draft = await this.plans.draft(run.ctx, { application: run.application, environment: run.environment, revision, images: deployment.images, keep });
+    const { current, keep, revision } = await (run.base
+      ?? this.readBase(run, deployment, deployment.previousDeploymentId === null ? null : await this.db.repo(run.system, Deployment).findOneByOrFail({ id: deployment.previousDeploymentId })));
+    const draft = await this.plans.draft(run.ctx, { application: run.application, environment: run.environment, revision, images: deployment.images, keep, current });
     if (!draft.allowed) throw refusedImages(draft.verdicts);
-    return this.db.transaction(run.ctx, async (tx) => {
+    const next = await this.db.transaction(run.ctx, async (tx) => {
       const plan = await this.plans.store(tx, draft);
       return this.move(tx, deployment, 'applying', { planId: plan.id, releaseId: plan.releaseId });
     });
+    // As the database has it, so that a run that is taken up later does the very same.
+    if (next.state === 'applying') run.stack = JSON.parse(JSON.stringify(draft.stack)) as Stack;
+    return next;
   }
 
   /** A plan that somebody looked at is applied only if it still says what will happen. */
@@ -299,14 +330,14 @@ export class Runner {
   private async applyAll(run: Run, deployment: Deployment): Promise<Deployment> {
     const cancelled = cancellation(deployment);
     if (cancelled) return this.turnBack(run, deployment, cancelled);
-    const stack = await this.stackOf(run, deployment.id);
+    const stack = run.stack ?? (await this.stackOf(run, deployment.id));
     if (!stack) throw new Error(`deployment ${deployment.id} is applying without a plan`);
     await this.converge(run, deployment, 'apply', stack);
     return this.move(run.system, deployment, 'watching');
   }
 
   private async watchAll(run: Run, deployment: Deployment): Promise<Deployment> {
-    const stack = await this.stackOf(run, deployment.id);
+    const stack = run.stack ?? (await this.stackOf(run, deployment.id));
     if (!stack) throw new Error(`deployment ${deployment.id} is watched without a plan`);
     const cancelled = cancellation(deployment);
     if (cancelled) return this.turnBack(run, deployment, cancelled);
@@ -370,6 +401,8 @@ export class Runner {
 
   /** Makes the cluster have the stack, and nothing else of ours under its name but what `prune` takes later. */
   private async converge(run: Run, deployment: Deployment, phase: Phase, stack: Stack): Promise<void> {
+    const known = this.knownCredentials(run, stack);
+    known.catch(() => undefined); // waited for below
     const live = await this.observe(run, stack.name, { configs: stack.configs.length > 0, secrets: stack.secrets.length > 0 });
     for (const spec of stack.networks) await this.create(run, deployment, phase, 'networks', spec.Name, live.networks.get(spec.Name)?.Id, { type: 'network.create', spec: { ...spec, Labels: this.marked(spec.Labels, deployment) } });
     const ids = { configs: new Map<string, string>(), secrets: new Map<string, string>() };
@@ -381,7 +414,7 @@ export class Runner {
       ids.secrets.set(name, await this.create(run, deployment, phase, 'secrets', name, live.secrets.get(name)?.ID, { type: 'secret.create', spec: { ...spec, Labels: this.marked(spec.Labels, deployment), Data: data() } }));
     }
     await this.findExternal(run, stack, ids);
-    const credentials = await this.credentials(run, stack);
+    const credentials = await this.credentials(run, stack, await known);
     for (const service of stack.services) await this.service(run, deployment, phase, service, live, ids, credentials.get(service.name) as Credential);
     for (const name of live.services.keys()) if (!stack.services.some((service) => service.name === name)) await this.removeService(run, deployment, phase, name);
     for (const { object } of this.unsure(run, phase, 'remove')) if (!live.services.has(object)) await this.removeService(run, deployment, phase, object);
@@ -455,14 +488,17 @@ export class Runner {
     }
   }
 
+  private async knownCredentials(run: Run, stack: Stack): Promise<KnownCredential[]> {
+    return this.db.query(run.system, 'select service, repository_id, credential_id, username, sealed, expires_at from delivery_credentials where cluster_id = $1 and service = any($2)',
+      [run.environment.clusterId, stack.services.map(({ name }) => name)]);
+  }
+
   /**
    * The credential with which each service pulls, made and written down in one transaction before the engine hears of it, so that it is the
    * same one after a crash. It belongs to the service and its repository alone.
    */
-  private async credentials(run: Run, stack: Stack): Promise<Map<string, Credential>> {
+  private async credentials(run: Run, stack: Stack, rows: KnownCredential[]): Promise<Map<string, Credential>> {
     const { clusterId } = run.environment;
-    const rows = await this.db.query<{ service: string; repository_id: string; credential_id: string; username: string; sealed: string; expires_at: Date }>(run.system,
-      'select service, repository_id, credential_id, username, sealed, expires_at from delivery_credentials where cluster_id = $1 and service = any($2)', [clusterId, stack.services.map(({ name }) => name)]);
     const found = new Map<string, Credential>();
     for (const { name, image } of stack.services) {
       const known = rows.find((row) => row.service === name && row.repository_id === image.repositoryId);

@@ -120,10 +120,13 @@ export class Triggers {
       throw requestProblem('invalid', { errors: [{ pointer: 'header/x-gantry-delivery', detail: 'send a delivery id in X-GitHub-Delivery or X-Gantry-Delivery: 1 to 128 visible ASCII characters, a new one for each event' }] });
     }
     const acting: Context = { ...ctx, actor: { kind: 'trigger', id: trigger.id, name: `trigger ${trigger.id}`, admin: false, credentialId: null, limits: null } };
-    const known = await this.remembered(acting, trigger.id, call.deliveryId);
+    const [known, application, environment] = await Promise.all([
+      this.remembered(acting, trigger.id, call.deliveryId), this.applications.find(acting, trigger.applicationId), this.environments.find(acting, trigger.environmentId),
+    ]);
     if (known !== null) return { deploymentId: known, repeated: true };
+    if (!application || !environment) throw requestProblem('not-found');
     try {
-      return await this.accept(acting, trigger, call.deliveryId, call.body);
+      return await this.accept(acting, { trigger, application, environment }, call.deliveryId, call.body);
     } catch (error) {
       // The same delivery twice at once: the later one waited for the first to commit, and is its repeat.
       const first = await this.remembered(acting, trigger.id, call.deliveryId);
@@ -132,13 +135,9 @@ export class Triggers {
     }
   }
 
-  private async accept(ctx: Context, trigger: Trigger, deliveryId: string, body: unknown): Promise<{ deploymentId: string; repeated: boolean }> {
+  private async accept(ctx: Context, { trigger, application, environment }: { trigger: Trigger; application: Application; environment: Environment }, deliveryId: string, body: unknown): Promise<{ deploymentId: string; repeated: boolean }> {
     const wished = parseHookBody(body);
-    const application = await this.applications.find(ctx, trigger.applicationId);
-    const environment = await this.environments.find(ctx, trigger.environmentId);
-    if (!application || !environment) throw requestProblem('not-found');
-    const found = await this.images.resolve(ctx, wished.repository, wished.tag);
-    const services = await this.servicesOf(ctx, application, environment, wished.repository, trigger);
+    const [found, services] = await Promise.all([this.images.resolve(ctx, wished.repository, wished.tag), this.servicesOf(ctx, application, environment, wished.repository, trigger)]);
     if (services.length === 0) {
       throw deliveryProblem('hook-unmatched', { detail: `No service of ${application.name} that this trigger deploys has an image of ${wished.repository}.`, errors: [{ pointer: '/repository', detail: 'not an image of the trigger’s application' }] });
     }
@@ -173,9 +172,9 @@ export class Triggers {
   }
 
   private async revisionToDeploy(ctx: Context, application: Application, environment: Environment): Promise<Revision> {
-    const current: Deployment | null = await this.deployments.current(ctx, application.id, environment.id);
-    const release = current?.releaseId ? await this.db.repo(ctx, Release).findOneBy({ id: current.releaseId }) : null;
-    return this.applications.revision(ctx, application, release?.revisionId);
+    const [running] = await this.db.query<{ revision_id: string }>(ctx, `select r.revision_id from delivery_deployments d join delivery_releases r on r.id = d.release_id
+      where d.application_id = $1 and d.environment_id = $2 and d.state = 'succeeded' order by d.id desc limit 1`, [application.id, environment.id]);
+    return this.applications.revision(ctx, application, running?.revision_id);
   }
 }
 

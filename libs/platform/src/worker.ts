@@ -144,10 +144,12 @@ export class Worker {
     return this.db.transaction(ctx, async (tx) => {
       const rows = await this.db.query<{ id: string; kind: 'job' | 'event'; name: string; payload: unknown; request_id: string }>(
         tx,
-        'select id, kind, name, payload, request_id from platform_outbox where due_at <= now() order by id limit $1 for update skip locked',
+        `delete from platform_outbox where id = any(array(select id from platform_outbox where due_at <= now() order by id limit $1 for update skip locked))
+         returning id, kind, name, payload, request_id`,
         [dispatchBatch],
       );
       if (rows.length === 0) return 0;
+      rows.sort((a, b) => (a.id < b.id ? -1 : 1));
       const entries: QueueEntry[] = [];
       for (const row of rows) {
         if (row.kind === 'job') {
@@ -161,8 +163,8 @@ export class Worker {
           if (!allEvents().has(row.name)) this.logger.error({ event: row.name }, 'an outbox row names an unknown event; it is dropped');
         }
       }
+      // the rows are gone only when this is committed, after the queue has taken them
       await this.queue.add(entries);
-      await this.db.query(tx, 'delete from platform_outbox where id = any($1)', [rows.map((row) => row.id)]);
       return rows.length;
     });
   }
