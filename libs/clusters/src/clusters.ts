@@ -85,7 +85,7 @@ export class Clusters {
 
   async find(ctx: Context, idOrName: string): Promise<Cluster | null> {
     if (idOrName.includes('\0')) return null; // which PostgreSQL takes in no text
-    return this.db.repo(ctx, Cluster).findOneBy(isUuid(idOrName) ? { id: idOrName } : { name: idOrName });
+    return isUuid(idOrName) ? this.db.find(ctx, Cluster, idOrName) : this.db.repo(ctx, Cluster).findOneBy({ name: idOrName });
   }
 
   /** @throws request.not-found */

@@ -78,7 +78,7 @@ export class Applications {
 
   /** By id or name, whoever asks; null when there is none. */
   async find(ctx: Context, idOrName: string): Promise<Application | null> {
-    if (isUuid(idOrName)) return this.db.repo(ctx, Application).findOneBy({ id: idOrName });
+    if (isUuid(idOrName)) return this.db.find(ctx, Application, idOrName);
     return applicationName.test(idOrName) ? this.db.repo(ctx, Application).findOneBy({ name: idOrName }) : null;
   }
 
@@ -175,10 +175,8 @@ export class Applications {
   async revision(ctx: Context, application: Pick<Application, 'id'>, numberOrId?: string | number): Promise<Revision> {
     const key = numberOrId === undefined ? undefined : String(numberOrId);
     if (key !== undefined && !isUuid(key) && !/^[1-9]\d{0,8}$/.test(key)) throw requestProblem('not-found');
-    const [found] = await this.db.repo(ctx, Revision).find({
-      where: { applicationId: application.id, ...(key === undefined ? {} : isUuid(key) ? { id: key } : { number: Number(key) }) },
-      order: { number: 'DESC' }, take: 1,
-    });
+    const [condition, value] = key === undefined ? ['$2::text is null', null] : isUuid(key) ? ['id = $2', key] : ['number = $2', Number(key)];
+    const [found] = await this.db.load(ctx, Revision, `where application_id = $1 and ${condition} order by number desc limit 1`, [application.id, value]);
     if (!found) throw key === undefined ? deliveryProblem('revision-missing') : requestProblem('not-found');
     return found;
   }

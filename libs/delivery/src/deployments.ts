@@ -89,7 +89,7 @@ export class Deployments {
     const { application, environment } = wish;
     await this.db.query(tx, 'select pg_advisory_xact_lock(hashtextextended($1, 0))', [`delivery ${application.id} ${environment.id}`]);
     if (wish.cause !== null) {
-      const [known] = await this.db.repo(tx, Deployment).findBy({ applicationId: application.id, environmentId: environment.id, cause: wish.cause });
+      const [known] = await this.db.load(tx, Deployment, 'where application_id = $1 and environment_id = $2 and cause = $3', [application.id, environment.id, wish.cause]);
       if (known) return known;
     }
     const id = uuidv7();

@@ -67,7 +67,7 @@ export class Environments {
 
   /** By id or name, whoever asks; null when there is none. */
   async find(ctx: Context, idOrName: string): Promise<Environment | null> {
-    if (isUuid(idOrName)) return this.db.repo(ctx, Environment).findOneBy({ id: idOrName });
+    if (isUuid(idOrName)) return this.db.find(ctx, Environment, idOrName);
     return environmentName.test(idOrName) ? this.db.repo(ctx, Environment).findOneBy({ name: idOrName }) : null;
   }
 

@@ -96,7 +96,7 @@ export class Plans {
 
   /** The deployment that the environment runs of the application, or null. */
   async current(ctx: Context, applicationId: string, environmentId: string): Promise<Deployment | null> {
-    const [found] = await this.db.repo(ctx, Deployment).find({ where: { applicationId, environmentId, state: 'succeeded' }, order: { id: 'DESC' }, take: 1 });
+    const [found] = await this.db.load(ctx, Deployment, `where application_id = $1 and environment_id = $2 and state = 'succeeded' order by id desc limit 1`, [applicationId, environmentId]);
     return found ?? null;
   }
 

@@ -24,6 +24,12 @@ const credentialMillis = 90 * 86_400_000;
 /** Swarm's default for `UpdateConfig.Monitor`. */
 const defaultMonitorNs = 5_000_000_000;
 
+/** A promise that is waited for later, and whoever waits hears of its end; until then nobody minds. */
+function begun<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => undefined);
+  return work;
+}
+
 /** One run of one deployment by one worker. */
 interface Run {
   /** Acts as the deployment's actor. */
@@ -38,6 +44,14 @@ interface Run {
   base: Promise<Base> | null;
   /** What is to be deployed, as it was written down, where this run planned it. */
   stack: Stack | null;
+  /** What was looked at while the plan was being written down, for the first use. */
+  ahead: Promise<Seen> | null;
+}
+
+/** What has to be known before anything of a stack is changed. */
+interface Seen {
+  live: Live;
+  credentials: KnownCredential[];
 }
 
 /** The deployment that a new one starts from, its release, and the revision that is to be deployed. */
@@ -108,7 +122,7 @@ export class Runner {
    * Throws only what is not expected; an engine that does not answer is tried again by the sweep until the deadline.
    */
   async run(ctx: Context, { deploymentId }: { deploymentId: string }): Promise<void> {
-    const deployment = await this.db.repo(ctx, Deployment).findOneBy({ id: deploymentId });
+    const deployment = await this.db.find(ctx, Deployment, deploymentId);
     if (!deployment || isFinal(deployment.state) || !this.enter(deployment)) return;
     try {
       const name = `deployment:${deployment.applicationId}:${deployment.environmentId}`;
@@ -161,11 +175,8 @@ export class Runner {
 
   private async drain(ctx: Context, pair: Deployment, lease: Lease): Promise<void> {
     for (;;) {
-      const pairNow = Promise.all([this.db.repo(ctx, Application).findOneByOrFail({ id: pair.applicationId }), this.db.repo(ctx, Environment).findOneByOrFail({ id: pair.environmentId })]);
-      pairNow.catch(() => undefined); // whoever waits for it hears of it
-      const next = await this.db.repo(ctx, Deployment).createQueryBuilder('d').addSelect(`d.state = 'queued'`, 'waits')
-        .where('d.application_id = :applicationId and d.environment_id = :environmentId and d.finished_at is null', { applicationId: pair.applicationId, environmentId: pair.environmentId })
-        .orderBy('waits').addOrderBy('d.id').limit(1).getOne();
+      const pairNow = begun(Promise.all([this.db.get(ctx, Application, pair.applicationId), this.db.get(ctx, Environment, pair.environmentId)]));
+      const [next] = await this.db.load(ctx, Deployment, `where application_id = $1 and environment_id = $2 and finished_at is null order by state = 'queued', id limit 1`, [pair.applicationId, pair.environmentId]);
       if (!next) return;
       const [application, environment] = await pairNow;
       await this.execute(ctx, next, { application, environment, lease });
@@ -179,7 +190,7 @@ export class Runner {
       system: makeContext(systemActor('delivery'), { requestId: first.requestId }),
       lease, application, environment,
       steps: new Map(steps.map((step) => [`${step.phase}/${step.name}/${step.object}`, step])),
-      base: null, stack: null,
+      base: null, stack: null, ahead: null,
     };
     let deployment = first;
     while (!isFinal(deployment.state)) {
@@ -275,8 +286,7 @@ export class Runner {
     const now = this.clock.now();
     const current = await this.plans.current(run.system, run.application.id, run.environment.id);
     if (deployment.planId === null) {
-      run.base = this.readBase(run, deployment, current);
-      run.base.catch(() => undefined); // `prepare` waits for it, and hears of it
+      run.base = begun(this.readBase(run, deployment, current));
     }
     return this.move(run.system, deployment, 'planning', {
       startedAt: now, deadlineAt: new Date(now.getTime() + this.config.deployDeadlineSeconds * 1000), previousDeploymentId: current?.id ?? null,
@@ -284,7 +294,7 @@ export class Runner {
   }
 
   private async readBase(run: Run, deployment: Deployment, current: Deployment | null): Promise<Base> {
-    const keep = current?.releaseId ? await this.db.repo(run.system, Release).findOneByOrFail({ id: current.releaseId }) : null;
+    const keep = current?.releaseId ? await this.db.get(run.system, Release, current.releaseId) : null;
     return { current, keep, revision: await this.applications.revision(run.ctx, run.application, deployment.revisionId ?? keep?.revisionId) };
   }
 
@@ -293,18 +303,19 @@ export class Runner {
     const cancelled = cancellation(deployment);
     if (cancelled) return this.finish(run, deployment, 'cancelled', cancelled);
     this.access.assertCan(run.ctx, 'environment:deploy', this.environments.ref(run.environment));
-    const given = deployment.planId === null ? null : await this.db.repo(run.system, Plan).findOneByOrFail({ id: deployment.planId });
+    const given = deployment.planId === null ? null : await this.db.get(run.system, Plan, deployment.planId);
     if (given) {
       if (deployment.planned) await this.assertStillTrue(run, deployment, given);
-      const release = await this.db.repo(run.system, Release).findOneByOrFail({ id: given.releaseId });
+      const release = await this.db.get(run.system, Release, given.releaseId);
       const verdicts = await this.plans.verify(run.ctx, run.environment, release.images);
       if (!verdicts.every(({ allowed }) => allowed)) throw refusedImages(verdicts);
       return this.move(run.system, deployment, 'applying');
     }
     const { current, keep, revision } = await (run.base
-      ?? this.readBase(run, deployment, deployment.previousDeploymentId === null ? null : await this.db.repo(run.system, Deployment).findOneByOrFail({ id: deployment.previousDeploymentId })));
+      ?? this.readBase(run, deployment, deployment.previousDeploymentId === null ? null : await this.db.get(run.system, Deployment, deployment.previousDeploymentId)));
     const draft = await this.plans.draft(run.ctx, { application: run.application, environment: run.environment, revision, images: deployment.images, keep, current });
     if (!draft.allowed) throw refusedImages(draft.verdicts);
+    run.ahead = begun(this.see(run, draft.stack));
     const next = await this.db.transaction(run.ctx, async (tx) => {
       const plan = await this.plans.store(tx, draft);
       return this.move(tx, deployment, 'applying', { planId: plan.id, releaseId: plan.releaseId });
@@ -399,11 +410,15 @@ export class Runner {
     };
   }
 
+  private async see(run: Run, stack: Stack): Promise<Seen> {
+    const [live, credentials] = await Promise.all([this.observe(run, stack.name, { configs: stack.configs.length > 0, secrets: stack.secrets.length > 0 }), this.knownCredentials(run, stack)]);
+    return { live, credentials };
+  }
+
   /** Makes the cluster have the stack, and nothing else of ours under its name but what `prune` takes later. */
   private async converge(run: Run, deployment: Deployment, phase: Phase, stack: Stack): Promise<void> {
-    const known = this.knownCredentials(run, stack);
-    known.catch(() => undefined); // waited for below
-    const live = await this.observe(run, stack.name, { configs: stack.configs.length > 0, secrets: stack.secrets.length > 0 });
+    const { live, credentials: known } = await (run.ahead ?? this.see(run, stack));
+    run.ahead = null;
     for (const spec of stack.networks) await this.create(run, deployment, phase, 'networks', spec.Name, live.networks.get(spec.Name)?.Id, { type: 'network.create', spec: { ...spec, Labels: this.marked(spec.Labels, deployment) } });
     const ids = { configs: new Map<string, string>(), secrets: new Map<string, string>() };
     for (const { name, spec } of stack.configs) {
@@ -414,7 +429,7 @@ export class Runner {
       ids.secrets.set(name, await this.create(run, deployment, phase, 'secrets', name, live.secrets.get(name)?.ID, { type: 'secret.create', spec: { ...spec, Labels: this.marked(spec.Labels, deployment), Data: data() } }));
     }
     await this.findExternal(run, stack, ids);
-    const credentials = await this.credentials(run, stack, await known);
+    const credentials = await this.credentials(run, stack, known);
     for (const service of stack.services) await this.service(run, deployment, phase, service, live, ids, credentials.get(service.name) as Credential);
     for (const name of live.services.keys()) if (!stack.services.some((service) => service.name === name)) await this.removeService(run, deployment, phase, name);
     for (const { object } of this.unsure(run, phase, 'remove')) if (!live.services.has(object)) await this.removeService(run, deployment, phase, object);

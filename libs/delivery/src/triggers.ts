@@ -6,7 +6,7 @@ import { CONFIG, Db, isUuid, randomSecret, requestProblem, Sealer, toPage, uuidv
 import { Images } from '@gantry/registry';
 import { Applications, maker } from './applications';
 import { Deployments, idCursor } from './deployments';
-import { Release, Trigger, type Application, type Deployment, type Environment, type Revision } from './entities';
+import { Trigger, type Application, type Environment, type Revision } from './entities';
 import { Environments } from './environments';
 import { parseHookBody } from './hook-body';
 import { deliveryProblem } from './problems';
@@ -109,7 +109,7 @@ export class Triggers {
    * @throws delivery.hook-signature, request.invalid, delivery.hook-unmatched, delivery.image-unknown, delivery.digest-mismatch
    */
   async receive(ctx: Context, call: HookCall): Promise<{ deploymentId: string; repeated: boolean }> {
-    const trigger = isUuid(call.triggerId) ? await this.db.repo(ctx, Trigger).findOneBy({ id: call.triggerId }) : null;
+    const trigger = isUuid(call.triggerId) ? await this.db.find(ctx, Trigger, call.triggerId) : null;
     // An unknown trigger costs the same work as a known one.
     const secret = trigger ? this.sealer.open(trigger.secretSealed, `${purpose}:${trigger.id}`) : Buffer.from(unknownSecret);
     if (!isSigned(call.rawBody, secret, call.signature) || !trigger) {

@@ -1,4 +1,4 @@
-import { Client, type QueryConfig } from 'pg';
+import { Client } from 'pg';
 import { DataSource, type EntityManager, type EntityTarget, type ObjectLiteral, type Repository } from 'typeorm';
 import type { Context } from './context';
 import type { Logger } from './log';
@@ -24,7 +24,7 @@ class PreparingClient extends Client {
     const [text, values, ...rest] = parts;
     const name = typeof text === 'string' && Array.isArray(values) && values.length > 0 ? this.nameOf(text) : null;
     const call = super.query.bind(this) as (...all: unknown[]) => never;
-    return name === null ? call(...parts) : call({ name, text, values } as QueryConfig, ...rest);
+    return name === null ? call(...parts) : call({ name, text, values }, ...rest);
   }
 
   private nameOf(text: string): string | null {
@@ -102,6 +102,34 @@ export class Db {
     // TypeORM answers [rows, count] for UPDATE and DELETE and plain rows otherwise.
     if (/^\s*(update|delete)\b/i.test(sql) && Array.isArray(result) && result.length === 2 && Array.isArray(result[0])) return result[0] as T[];
     return result as T[];
+  }
+
+  /**
+   * Entities by a clause in SQL after the table's name (`where id = $1`), columns by their names in the database. What TypeORM does for the
+   * same costs several times the query; on a way that is counted in milliseconds that is felt.
+   */
+  async load<T extends ObjectLiteral>(ctx: Context, entity: EntityTarget<T>, clause: string, parameters: unknown[]): Promise<T[]> {
+    const metadata = this.dataSource.getMetadata(entity);
+    const { driver } = this.dataSource;
+    const rows = await this.query(ctx, `select ${metadata.columns.map((column) => driver.escape(column.databaseName)).join(', ')} from ${driver.escape(metadata.tableName)} ${clause}`, parameters);
+    return rows.map((row) => {
+      const loaded = metadata.create() as T;
+      for (const column of metadata.columns) column.setEntityValue(loaded, driver.prepareHydratedValue(row[column.databaseName], column));
+      return loaded;
+    });
+  }
+
+  /** The entity of this id, or null. */
+  async find<T extends ObjectLiteral & { id: string }>(ctx: Context, entity: EntityTarget<T>, id: string): Promise<T | null> {
+    const [found] = await this.load(ctx, entity, 'where id = $1', [id]);
+    return found ?? null;
+  }
+
+  /** The entity of this id, which is known to be there. */
+  async get<T extends ObjectLiteral & { id: string }>(ctx: Context, entity: EntityTarget<T>, id: string): Promise<T> {
+    const found = await this.find(ctx, entity, id);
+    if (!found) throw new Error(`${this.dataSource.getMetadata(entity).tableName} has no ${id}`);
+    return found;
   }
 
   /**
