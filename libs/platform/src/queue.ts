@@ -43,7 +43,12 @@ export async function openQueue(options: { databaseUrl: string; redisUrl: string
   if (options.redisUrl !== null) {
     const connection = new Redis(options.redisUrl, { maxRetriesPerRequest: null, lazyConnect: true });
     connection.on('error', (error) => options.logger.warn({ error: error.message }, 'redis'));
-    await connection.connect();
+    try {
+      await connection.connect();
+    } catch (error) {
+      connection.disconnect(); // else it tries again for ever, unseen
+      throw error;
+    }
     const { Queue, Worker } = withBackend(createRedisBackend);
     const queue = new Queue<Data>(name, { connection });
     return adapt(queue as never, (handler, concurrency) => new Worker<Data>(name, handler as never, { connection, concurrency, lockDuration, stalledInterval }) as never, options.logger, async () => {
