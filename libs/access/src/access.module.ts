@@ -3,14 +3,19 @@ import { AuditModule } from '@gantry/audit';
 import { Access } from './access';
 import { Accounts } from './accounts';
 import { Authenticator } from './authenticator';
+import { Collections } from './collections';
 import { Credentials } from './credentials';
 import { DirectoryClient } from './directory';
 import { Directory } from './directory-settings';
+import { Grants } from './grants';
+import { Review } from './review';
+import { Roles } from './roles';
 import { Sessions } from './sessions';
 import { SignInLimits } from './sign-in-limits';
+import { Teams } from './teams';
 import { Tokens } from './tokens';
 
-const services = [Access, Accounts, Authenticator, Directory, Sessions, Tokens];
+const services = [Access, Accounts, Authenticator, Collections, Directory, Grants, Review, Roles, Sessions, Teams, Tokens];
 
 /** Accounts, signing in, and decisions. */
 @Module({

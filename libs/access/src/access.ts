@@ -1,7 +1,10 @@
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { Db, LOGGER, requestProblem, systemContext, type Actor, type ActorLimits, type Context, type Logger } from '@gantry/platform';
-import { decide, ownerOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type ResourceRef } from './decide';
-import { memberOperations, systemOperations, type Operation } from './operations';
+import {
+  chainOf, collectionOf, decide, groundsOf, ownerOf, rightsIn, rootCollectionId, subjectOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type Facts,
+  type Ground, type ResourceRef,
+} from './decide';
+import { has, numberOf, triggerOperations, type Operation } from './operations';
 import { Snapshot, type Change } from './snapshot';
 
 /** NOTIFY channel on which processes learn that facts have changed. */
@@ -12,8 +15,9 @@ const versionLock = 7_263_003;
 /** A lost NOTIFY is caught up within this time. */
 const pollMillis = 1_000;
 
-const rootId = '00000000-0000-7000-8000-000000000001';
 const systemId = '00000000-0000-7000-8000-000000000002';
+/** `/Shared`. */
+export const sharedCollectionId = '00000000-0000-7000-8000-000000000003';
 /** Parent of users' own collections, `/Shared/Private`. */
 export const privateCollectionId = '00000000-0000-7000-8000-000000000004';
 /** Parent of organizations' collections, `/Organizations`. */
@@ -69,8 +73,26 @@ export class Access implements OnModuleInit, OnModuleDestroy {
 
   /** What `can` would say to somebody else who comes with a credential of these limits. */
   explain(account: Pick<AccountFacts, 'id' | 'kind' | 'name' | 'admin'>, limits: ActorLimits | null, operation: Operation, resource: ResourceRef): Decision {
-    const actor: Actor = { kind: account.kind === 'robot' ? 'robot' : 'user', id: account.id, name: account.name, admin: account.admin, credentialId: null, limits };
-    return decide(this.snapshot, actor, operation, resource);
+    return decide(this.snapshot, actorOf(account, limits), operation, resource);
+  }
+
+  /** All that lets the account (a robot: its owner) do the operation, or with null anything, on the resource. */
+  grounds(account: Pick<AccountFacts, 'id'>, operation: Operation | null, resource: ResourceRef): Ground[] {
+    const facts = this.snapshot.accounts.get(account.id);
+    const subject = facts && subjectOf(this.snapshot, facts);
+    if (!facts?.active || !subject?.active) return [];
+    // A robot never acts as administrator, though its owner be one.
+    return groundsOf(this.snapshot, facts.kind === 'robot' ? { ...subject, admin: false } : subject, operation, resource);
+  }
+
+  /** Ids of a team's members. */
+  teamMembers(teamId: string): string[] {
+    return [...(this.snapshot.teamMembers.get(teamId)?.keys() ?? [])];
+  }
+
+  /** The facts as of now, for questions about many accounts at once. Not to be kept, nor changed. */
+  facts(): Facts {
+    return this.snapshot;
   }
 
   /** @throws request.unauthenticated (nobody), request.not-found (not visible), request.forbidden (visible, not allowed) */
@@ -94,24 +116,58 @@ export class Access implements OnModuleInit, OnModuleDestroy {
   }
 
   /**
-   * Ids of the accounts on whose belongings the actor may do the operation, to put into a list's SQL (`account_id = any($1)`); null = all.
-   * A token limited to repositories narrows further: `filter` what comes back.
+   * Where the actor may do the operation on resources of a kind that lie in their account's collection unless somebody moved them, to be put into
+   * a list's SQL with `inScope`; null = everywhere. Exact but for a token's limits: `filter` what comes back where they narrow further.
    */
-  ownersAllowed(ctx: Context, operation: Operation): string[] | null {
+  listScope(ctx: Context, operation: Operation, kind: string): ListScope | null {
     const { actor } = ctx;
+    const nowhere: ListScope = { owners: [], moved: [], ids: [] };
     if (actor.kind === 'system') return null;
-    if (!withinLimits(actor, operation) || actor.id === null) return [];
-    if (actor.kind === 'trigger') {
-      const owner = ownerOf(this.snapshot, { kind: 'trigger', id: actor.id });
-      return owner !== null && decide(this.snapshot, { ...actor, limits: null }, operation, { kind: 'account', id: owner }).allowed ? [owner] : [];
+    if (!withinLimits(actor, operation) || actor.id === null) return nowhere;
+    if (actor.limits?.repositories !== undefined && kind !== 'repository') return nowhere;
+    if (actor.kind === 'trigger' && !triggerOperations.has(operation)) return nowhere;
+    const account = this.snapshot.accounts.get(actor.kind === 'trigger' ? (ownerOf(this.snapshot, { kind: 'trigger', id: actor.id }) ?? '') : actor.id);
+    const subject = account && subjectOf(this.snapshot, account);
+    if (!account?.active || !subject?.active) return nowhere;
+    const limited = actor.limits?.collections !== undefined;
+    if (account.kind === 'user' && account.admin && actor.kind === 'user' && !limited) return null;
+    const may = (collectionId: string): boolean => this.can(ctx, operation, { kind: 'collection', id: collectionId }).allowed;
+    // Grants only add on the way down, so what is allowed on the root is allowed everywhere.
+    if (!limited && may(rootCollectionId)) return null;
+    const owners = [];
+    // Most accounts are strangers: their collections are asked about only where a grant could reach them from above.
+    const everywhere = limited || may(privateCollectionId) || may(organizationsCollectionId);
+    if (everywhere) for (const { id } of this.snapshot.accounts.values()) if (this.snapshot.collections.has(id) && may(id)) owners.push(id);
+    if (!everywhere) for (const id of this.reachable(subject.id)) if (may(id)) owners.push(id);
+    const moved = [];
+    const ids = [];
+    for (const [id, collectionId] of this.snapshot.moved.get(kind) ?? []) (may(collectionId) ? ids : moved).push(id);
+    if (kind === 'repository') for (const id of this.levelled(subject.id)) if (this.can(ctx, operation, { kind: 'repository', id }).allowed) ids.push(id);
+    return { owners, moved, ids };
+  }
+
+  /** Accounts whose collections the subject owns, is a member of, or has a grant on. */
+  private *reachable(subjectId: string): Generator<string> {
+    const { snapshot } = this;
+    yield subjectId;
+    yield* snapshot.memberships.get(subjectId)?.keys() ?? [];
+    const subjects = [subjectId, ...(snapshot.memberships.get(subjectId)?.keys() ?? []), ...(snapshot.teamsOf.get(subjectId)?.keys() ?? [])];
+    const seen = new Set([subjectId, ...(snapshot.memberships.get(subjectId)?.keys() ?? [])]);
+    for (const subject of subjects) {
+      for (const grant of snapshot.grantsOf.get(subject)?.values() ?? []) {
+        if (grant.collectionId === null || !snapshot.accounts.has(grant.collectionId) || seen.has(grant.collectionId)) continue;
+        seen.add(grant.collectionId);
+        yield grant.collectionId;
+      }
     }
-    const account = this.snapshot.accounts.get(actor.id);
-    if (!account?.active) return [];
-    if (account.kind === 'user' && account.admin) return null;
-    const subject = account.kind === 'robot' ? this.snapshot.accounts.get(account.ownerId ?? '') : account;
-    if (!subject?.active || systemOperations.has(operation)) return [];
-    const organizations = [...(this.snapshot.memberships.get(subject.id) ?? [])].filter(([, role]) => role === 'admin' || memberOperations.has(operation));
-    return [subject.id, ...organizations.map(([id]) => id)];
+  }
+
+  /** Repositories on which the subject has a level of its own. */
+  private *levelled(subjectId: string): Generator<string> {
+    const { snapshot } = this;
+    for (const subject of [subjectId, ...(snapshot.memberships.get(subjectId)?.keys() ?? []), ...(snapshot.teamsOf.get(subjectId)?.keys() ?? [])]) {
+      for (const grant of snapshot.grantsOf.get(subject)?.values() ?? []) if (grant.repositoryId !== null) yield grant.repositoryId;
+    }
   }
 
   /** Account that owns a resource by its placement; null when nobody does. */
@@ -131,8 +187,24 @@ export class Access implements OnModuleInit, OnModuleDestroy {
 
   /** Reference of a collection by id or path, or null. */
   findCollection(_ctx: Context, idOrPath: string): ResourceRef | null {
-    const found = this.snapshot.collections.get(idOrPath) ?? [...this.snapshot.collections.values()].find((collection) => collection.path === idOrPath);
-    return found ? { kind: 'collection', id: found.id } : null;
+    const id = this.snapshot.collections.has(idOrPath) ? idOrPath : this.snapshot.paths.get(idOrPath);
+    return id === undefined ? null : { kind: 'collection', id };
+  }
+
+  /** Collection in which the resource itself lies; null when it lies nowhere of its own. */
+  findPlacement(resource: ResourceRef): CollectionFacts | null {
+    return this.snapshot.collections.get(this.snapshot.placements.get(resource.kind)?.get(resource.id) ?? '') ?? null;
+  }
+
+  /** The collection by which the resource is judged and those above it, nearest first. */
+  collectionsAbove(resource: ResourceRef): CollectionFacts[] {
+    const id = collectionOf(this.snapshot, resource);
+    return id === null ? [] : [...chainOf(this.snapshot, id)];
+  }
+
+  /** Every collection by id, whoever asks. */
+  listCollectionFacts(): ReadonlyMap<string, CollectionFacts> {
+    return this.snapshot.collections;
   }
 
   /** All collections whose content the actor may see, by path. */
@@ -173,7 +245,7 @@ export class Access implements OnModuleInit, OnModuleDestroy {
 
   /** Id of `/`. */
   rootCollection(): string {
-    return rootId;
+    return rootCollectionId;
   }
 
   /** Calls back for each change as it is applied, with null when everything was loaded anew. Returns the undo. */
@@ -238,4 +310,26 @@ export class Access implements OnModuleInit, OnModuleDestroy {
   private tell(change: Change | null): void {
     for (const listener of this.listeners) listener(change);
   }
+}
+
+/** Of a kind of resources those on which an operation is allowed: what belongs to `owners` and was not `moved` away, and the `ids`. */
+export interface ListScope {
+  /** Account ids. */
+  owners: string[];
+  /** Ids of resources that lie elsewhere than in their account's collection, where the operation is not allowed. */
+  moved: string[];
+  /** Ids of resources on which the operation is allowed wherever they lie. */
+  ids: string[];
+}
+
+/**
+ * The condition of a list that keeps to a scope, with the parameters `:owners`, `:moved` and `:ids`. The arguments are column names of the caller's
+ * own table.
+ */
+export function inScope(accountColumn: string, idColumn: string): string {
+  return `((${accountColumn} = any(cast(:owners as uuid[])) and not ${idColumn} = any(cast(:moved as uuid[]))) or ${idColumn} = any(cast(:ids as uuid[])))`;
+}
+
+function actorOf(account: Pick<AccountFacts, 'id' | 'kind' | 'name' | 'admin'>, limits: ActorLimits | null): Actor {
+  return { kind: account.kind === 'robot' ? 'robot' : 'user', id: account.id, name: account.name, admin: account.admin, credentialId: null, limits };
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { Audit } from '@gantry/audit';
 import { Clock, CONFIG, Db, decodeCursor, isUuid, LOGGER, requestProblem, toPage, uuidv7, type Config, type Context, type Logger, type Page } from '@gantry/platform';
-import { Access, organizationsCollectionId, privateCollectionId } from './access';
+import { Access, organizationsCollectionId, privateCollectionId, sharedCollectionId } from './access';
 import type { AccountFacts, ResourceRef } from './decide';
 import { Account, Collection, type AccountKind, type AccountSource, type MemberRole } from './entities';
 import { adminName, assertLocalName, isDirectoryName, isReservedName, nameKey, namespaceOf } from './names';
@@ -101,8 +101,26 @@ export class Accounts {
       });
       const collection = await this.createCollection(tx, account);
       await this.access.publish(tx, [{ type: 'account', account: factsOf(account) }, ...(collection ? [{ type: 'collection' as const, collection }] : [])]);
+      if (account.kind === 'user') await this.giveDefaultRole(tx, account);
       return account;
     });
+  }
+
+  private async giveDefaultRole(tx: Context, account: Account): Promise<void> {
+    const [made] = await this.db.query<{ id: string; role_id: string }>(
+      tx,
+      `insert into access_grants (id, subject_kind, subject_id, role_id, collection_id, created_by, created_at)
+       select $1, 'user', $2, default_role_id, $3, 'default role', $4 from access_settings where default_role_id <> 'none' returning id, role_id`,
+      [uuidv7(), account.id, sharedCollectionId, this.clock.now()],
+    );
+    if (!made) return;
+    await this.audit.record(tx, {
+      action: 'grant.create', outcome: 'success', resource: { kind: 'grant', id: made.id, name: `${account.name}: ${made.role_id} on /Shared` },
+      detail: { subject: { kind: 'user', id: account.id, name: account.name }, role: made.role_id, collectionId: sharedCollectionId, repositoryId: null },
+    });
+    await this.access.publish(tx, [
+      { type: 'grant', grant: { id: made.id, subjectKind: 'user', subjectId: account.id, roleId: made.role_id, collectionId: sharedCollectionId, repositoryId: null } },
+    ]);
   }
 
   private async createCollection(tx: Context, account: Account): Promise<Collection | null> {
@@ -152,9 +170,9 @@ export class Accounts {
 
   /** Accounts that the actor may see, oldest first. */
   async list(ctx: Context, options: { limit: number; cursor?: string; kind?: AccountKind; owner?: string }): Promise<Page<Account>> {
-    const visible = this.access.ownersAllowed(ctx, 'account:view');
+    const scope = this.access.listScope(ctx, 'account:view', 'account');
     const query = this.db.repo(ctx, Account).createQueryBuilder('account').orderBy('account.id', 'ASC').limit(options.limit + 1);
-    if (visible) query.andWhere('(account.id = any(:visible) or account.ownerId = any(:visible))', { visible });
+    if (scope) query.andWhere('(account.id = any(:owners) or account.ownerId = any(:owners))', { owners: scope.owners });
     if (options.kind) query.andWhere('account.kind = :kind', { kind: options.kind });
     if (options.owner !== undefined) query.andWhere('account.ownerId = :owner', { owner: options.owner });
     const after = decodeCursor(options.cursor, 1)?.[0];
@@ -230,10 +248,15 @@ export class Accounts {
       const account = await this.get(tx, user);
       const removed = await this.db.query(tx, 'delete from access_members where organization_id = $1 and user_id = $2 returning 1', [org.id, account.id]);
       if (removed.length === 0) throw requestProblem('not-found');
+      const teams = await this.db.query<{ team_id: string }>(
+        tx, 'delete from access_team_members where user_id = $2 and team_id in (select id from access_teams where organization_id = $1) returning team_id', [org.id, account.id]);
       await this.audit.record(tx, {
-        action: 'organization.remove-member', resource: { kind: 'account', id: org.id, name: org.name }, outcome: 'success', detail: { user: account.name, userId: account.id },
+        action: 'organization.remove-member', resource: { kind: 'account', id: org.id, name: org.name }, outcome: 'success', detail: { user: account.name, userId: account.id, teams: teams.length },
       });
-      await this.access.publish(tx, [{ type: 'member', organizationId: org.id, userId: account.id, role: null }]);
+      await this.access.publish(tx, [
+        { type: 'member', organizationId: org.id, userId: account.id, role: null },
+        ...teams.map(({ team_id }) => ({ type: 'team-member' as const, teamId: team_id, userId: account.id, administers: null })),
+      ]);
     });
   }
 

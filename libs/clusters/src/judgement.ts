@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { Access } from '@gantry/access';
+import { Access, isOperation } from '@gantry/access';
 import { Audit, type AuditEntry } from '@gantry/audit';
 import { Clock, CONFIG, Db, Problem, type Config, type Context, type Lease } from '@gantry/platform';
 import { Clusters } from './clusters';
@@ -117,13 +117,19 @@ export class Judge {
 
   private async judgeOptions(ctx: Context, wish: Wish, ruling: Ruling): Promise<void> {
     const needed = [...ruling.hostOptions, ...(await this.foreignObjects(ctx, wish, ruling))];
-    const refused = needed.filter(({ operation }) => !mayUse(ctx, wish, operation));
+    const refused = needed.filter(({ operation }) => !this.mayUse(ctx, wish, operation));
     if (refused.length === 0) return;
     throw clustersProblem('host-option', {
       detail: `This needs ${[...new Set(refused.map(({ operation }) => operation))].join(', ')}, which you have not been given.`,
       errors: refused.map(({ operation, pointer }) => ({ pointer, detail: `needs ${operation}` })),
       extra: { operations: [...new Set(refused.map(({ operation }) => operation))] },
     });
+  }
+
+  /** Whoever has the option's operation on the wish's resource; `system` acts for somebody else, so it may use only what was granted with the wish. */
+  private mayUse(ctx: Context, wish: Wish, operation: string): boolean {
+    if (wish.mayUse?.includes(operation)) return true;
+    return ctx.actor.kind !== 'system' && isOperation(operation) && this.access.can(ctx, operation, wish.resource).allowed;
   }
 
   /** Objects that the change touches and that were not made for the same scope: an operation of its own for each, `service:create:external-secret`. */
@@ -171,12 +177,6 @@ async function ruledOr(cluster: Promise<Cluster>, rule: () => Ruling): Promise<R
     await cluster;
     throw error;
   }
-}
-
-/** Administrators may use every option; `system` acts for somebody else, so it may use only what was granted with the wish. */
-function mayUse(ctx: Context, wish: Wish, operation: string): boolean {
-  if (wish.mayUse?.includes(operation)) return true;
-  return ctx.actor.admin && ctx.actor.kind === 'user' && (ctx.actor.limits?.operations === undefined || ctx.actor.limits.operations.includes(operation));
 }
 
 function refusal(wish: Wish, problem: Problem): AuditEntry {

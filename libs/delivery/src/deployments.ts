@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Access, type ResourceRef } from '@gantry/access';
+import { Access, inScope, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { Clock, Db, decodeCursor, isUuid, Outbox, requestProblem, toPage, uuidv7, type Actor, type Context, type Page } from '@gantry/platform';
 import { Applications } from './applications';
@@ -138,7 +138,7 @@ export class Deployments {
 
   /** Deployments of applications that the actor sees, newest first. */
   async list(ctx: Context, options: { limit: number; cursor?: string; application?: string; environment?: string }): Promise<Page<Deployment>> {
-    const owners = this.access.ownersAllowed(ctx, 'deployment:view');
+    const scope = this.access.listScope(ctx, 'deployment:view', 'application');
     const application = options.application === undefined ? null : await this.applications.get(ctx, options.application);
     const environment = options.environment === undefined ? null : await this.environments.get(ctx, options.environment);
     const before = idCursor(options.cursor);
@@ -146,19 +146,19 @@ export class Deployments {
       .where('(cast(:before as uuid) is null or d.id < :before)', { before })
       .andWhere('(cast(:application as uuid) is null or d.application_id = :application)', { application: application?.id ?? null })
       .andWhere('(cast(:environment as uuid) is null or d.environment_id = :environment)', { environment: environment?.id ?? null })
-      .andWhere('(cast(:owners as uuid[]) is null or d.application_id in (select id from delivery_applications where account_id = any(:owners)))', { owners })
+      .andWhere(scope ? `d.application_id in (select id from delivery_applications where ${inScope('account_id', 'id')})` : 'true', { ...scope })
       .orderBy('d.id', 'DESC').limit(options.limit + 1).getMany();
     return toPage(rows, options.limit, (row) => [row.id]);
   }
 
   /** Releases of an application, newest first. */
   async releases(ctx: Context, options: { limit: number; cursor?: string; application?: string }): Promise<Page<Release>> {
-    const owners = this.access.ownersAllowed(ctx, 'release:view');
+    const scope = this.access.listScope(ctx, 'release:view', 'application');
     const application = options.application === undefined ? null : await this.applications.get(ctx, options.application);
     const rows = await this.db.repo(ctx, Release).createQueryBuilder('r')
       .where('(cast(:before as uuid) is null or r.id < :before)', { before: idCursor(options.cursor) })
       .andWhere('(cast(:application as uuid) is null or r.application_id = :application)', { application: application?.id ?? null })
-      .andWhere('(cast(:owners as uuid[]) is null or r.application_id in (select id from delivery_applications where account_id = any(:owners)))', { owners })
+      .andWhere(scope ? `r.application_id in (select id from delivery_applications where ${inScope('account_id', 'id')})` : 'true', { ...scope })
       .orderBy('r.id', 'DESC').limit(options.limit + 1).getMany();
     return toPage(rows, options.limit, (row) => [row.id]);
   }

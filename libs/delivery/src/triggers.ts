@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { Access, type ResourceRef } from '@gantry/access';
+import { Access, inScope, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { CONFIG, Db, isUuid, randomSecret, requestProblem, Sealer, toPage, uuidv7, type Config, type Context, type Page } from '@gantry/platform';
 import { Images } from '@gantry/registry';
@@ -81,12 +81,12 @@ export class Triggers {
 
   /** Triggers of applications that the actor sees, newest first. */
   async list(ctx: Context, options: { limit: number; cursor?: string; application?: string }): Promise<Page<Trigger>> {
-    const owners = this.access.ownersAllowed(ctx, 'trigger:view');
+    const scope = this.access.listScope(ctx, 'trigger:view', 'application');
     const application = options.application === undefined ? null : await this.applications.get(ctx, options.application);
     const rows = await this.db.repo(ctx, Trigger).createQueryBuilder('t')
       .where('(cast(:before as uuid) is null or t.id < :before)', { before: idCursor(options.cursor) })
       .andWhere('(cast(:application as uuid) is null or t.application_id = :application)', { application: application?.id ?? null })
-      .andWhere('(cast(:owners as uuid[]) is null or t.application_id in (select id from delivery_applications where account_id = any(:owners)))', { owners })
+      .andWhere(scope ? `t.application_id in (select id from delivery_applications where ${inScope('account_id', 'id')})` : 'true', { ...scope })
       .orderBy('t.id', 'DESC').limit(options.limit + 1).getMany();
     return toPage(rows, options.limit, (row) => [row.id]);
   }

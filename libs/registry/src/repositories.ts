@@ -1,5 +1,5 @@
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
-import { Access, type ResourceRef } from '@gantry/access';
+import { Access, Grants, inScope, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { Db, decodeCursor, isUniqueViolation, LOGGER, requestProblem, systemContext, toPage, uuidv7, type Context, type Logger, type Page } from '@gantry/platform';
 import { DigestUse } from './digest-use';
@@ -50,6 +50,7 @@ export class Repositories implements OnModuleInit, OnModuleDestroy {
   constructor(
     private readonly db: Db,
     private readonly access: Access,
+    private readonly grants: Grants,
     private readonly audit: Audit,
     private readonly distribution: DistributionClient,
     private readonly use: DigestUse,
@@ -144,12 +145,12 @@ export class Repositories implements OnModuleInit, OnModuleDestroy {
 
   /** Up to `limit` repositories after a path on which the actor may do the operation. */
   async visible(ctx: Context, operation: 'repository:view' | 'repository:pull', limit: number, after: string, namespace: string | null): Promise<Repository[]> {
-    const owners = ctx.actor.kind === 'service' ? null : this.access.ownersAllowed(ctx, operation);
+    const scope = ctx.actor.kind === 'service' ? null : this.access.listScope(ctx, operation, 'repository');
     const found: Repository[] = [];
     const batch = Math.max(limit, 200);
     for (let last = after; found.length < limit; ) {
       const query = this.db.repo(ctx, Repository).createQueryBuilder('r').where('not r.deleting and r.path > :last', { last });
-      if (owners) query.andWhere('r.account_id = any(:owners)', { owners });
+      if (scope) query.andWhere(inScope('r.account_id', 'r.id'), { ...scope });
       if (namespace !== null) query.andWhere('r.namespace = :namespace', { namespace });
       const rows = await query.orderBy('r.path').limit(batch).getMany();
       found.push(...this.access.filter(ctx, operation, rows, (row) => this.ref(row)));
@@ -189,6 +190,7 @@ export class Repositories implements OnModuleInit, OnModuleDestroy {
       if (held.some(({ digest }) => used.includes(digest))) throw registryProblem('digest-in-use');
       if (held.length > 0 && !options.force) throw registryProblem('repository-not-empty');
       await this.access.unplace(tx, { kind: 'repository', id });
+      await this.grants.forgetRepository(tx, id);
       await this.audit.record(tx, { action: 'repository.delete', resource: { kind: 'repository', id, name: row.path }, outcome: 'success', detail: { manifests: held.length } });
       await this.db.notify(tx, channel, row.path);
       return row;

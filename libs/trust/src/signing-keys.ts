@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Access, Accounts, type ResourceRef } from '@gantry/access';
+import { Access, Accounts, inScope, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { Clock, Db, decodeCursor, isUniqueViolation, isUuid, requestProblem, Sealer, toPage, uuidv7, type Context, type Page } from '@gantry/platform';
 import { EnrolledKey } from './entities';
@@ -115,10 +115,10 @@ export class SigningKeys {
 
   /** Keys that the actor sees, by name; `account` (id) and `status` narrow. */
   async list(ctx: Context, options: { limit: number; cursor?: string; account?: string; status?: KeyStatus }): Promise<Page<EnrolledKey>> {
-    const owners = this.access.ownersAllowed(ctx, 'signing-key:view');
+    const scope = this.access.listScope(ctx, 'signing-key:view', 'signing-key');
     const after = decodeCursor(options.cursor, 1)?.[0];
     const query = this.db.repo(ctx, EnrolledKey).createQueryBuilder('key').orderBy('key.name').limit(options.limit + 1);
-    if (owners) query.andWhere('key.accountId = any(:owners)', { owners });
+    if (scope) query.andWhere(inScope('key.account_id', 'key.id'), { ...scope });
     if (after !== undefined) query.andWhere('key.name > :after', { after });
     if (options.account !== undefined) query.andWhere('key.accountId = :account', { account: options.account });
     if (options.status !== undefined) query.andWhere('key.status = :status', { status: options.status });

@@ -40,7 +40,7 @@ export class UsersController {
 
   @Route({
     method: 'PATCH', path: ':user', summary: 'Change or deactivate a user', description: 'Deactivating ends the user’s sessions; its tokens do nothing any more.',
-    operation: 'account:update', scope: 'system', params: userParams, body: userChange, response: account, ifMatch: true, audit: 'account.update',
+    operation: 'account:administer', scope: 'system', params: userParams, body: userChange, response: account, ifMatch: true, audit: 'account.update',
   })
   async update(@In() { ctx, params, body, version }: Input<z.output<typeof userParams>, unknown, z.output<typeof userChange>>): Promise<unknown> {
     const user = await this.accounts.getOfKind(ctx, params.user, 'user');
@@ -49,7 +49,7 @@ export class UsersController {
 
   @Route({
     method: 'PUT', path: ':user/password', summary: 'Set a local user’s password', description: '12 to 1024 characters. Ends the user’s sessions.',
-    operation: 'account:update', scope: 'system', params: userParams, body: newPassword, audit: 'account.change-password',
+    operation: 'account:administer', scope: 'system', params: userParams, body: newPassword, audit: 'account.change-password',
   })
   async setPassword(@In() { ctx, params, body }: Input<z.output<typeof userParams>, unknown, z.output<typeof newPassword>>): Promise<void> {
     await this.accounts.resetPassword(ctx, params.user, body.password);
