@@ -134,13 +134,13 @@ export class Access implements OnModuleInit, OnModuleDestroy {
     const may = (collectionId: string): boolean => this.can(ctx, operation, { kind: 'collection', id: collectionId }).allowed;
     // Grants only add on the way down, so what is allowed on the root is allowed everywhere.
     if (!limited && may(rootCollectionId)) return null;
-    const owners = [];
+    const owners: string[] = [];
     // Most accounts are strangers: their collections are asked about only where a grant could reach them from above.
     const everywhere = limited || may(privateCollectionId) || may(organizationsCollectionId);
     if (everywhere) for (const { id } of this.snapshot.accounts.values()) if (this.snapshot.collections.has(id) && may(id)) owners.push(id);
     if (!everywhere) for (const id of this.reachable(subject.id)) if (may(id)) owners.push(id);
-    const moved = [];
-    const ids = [];
+    const moved: string[] = [];
+    const ids: string[] = [];
     for (const [id, collectionId] of this.snapshot.moved.get(kind) ?? []) (may(collectionId) ? ids : moved).push(id);
     if (kind === 'repository') for (const id of this.levelled(subject.id)) if (this.can(ctx, operation, { kind: 'repository', id }).allowed) ids.push(id);
     return { owners, moved, ids };

@@ -102,7 +102,8 @@ export class Authenticator implements OnModuleDestroy {
   }
 
   private forget(change: Change | null): void {
-    if (change !== null && (change.type === 'member' || change.type === 'placement' || change.type === 'collection')) return;
+    // Rights are asked of the snapshot each time; only who somebody is, and with what, is remembered here.
+    if (change !== null && !(change.type === 'account' || change.type === 'account-removed' || change.type === 'credentials' || change.type === 'directory')) return;
     this.epoch += 1;
     // Verifications that run now may have read what has just changed: those who come later ask anew.
     this.verifying.clear();

@@ -207,7 +207,7 @@ export class Grants {
       if (!made) {
         const [known] = await this.db.query<Row>(
           tx, `${selection} where g.subject_id = $1 and g.role_id = $2 and g.collection_id is not distinct from $3 and g.repository_id is not distinct from $4`, [subject.id, roleId, collectionId, repositoryId]);
-        if (!known) throw requestProblem('conflict');
+        if (!known) throw requestProblem('precondition-failed', { detail: 'The grant was taken back at this moment; try again.' });
         return { grant: toView(known), made: false };
       }
       await this.audit.record(tx, {

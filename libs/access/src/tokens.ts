@@ -94,7 +94,7 @@ export class Tokens {
 
   /** The actor's own tokens, its robots', and those of robots whose owner it administers; newest first. `owner` narrows to one account and its robots. */
   async list(ctx: Context, options: { limit: number; cursor?: string; owner?: string }): Promise<Page<TokenView>> {
-    const allowed = this.access.ownersAllowed(ctx, 'token:manage');
+    const allowed = this.access.listScope(ctx, 'token:manage', 'account')?.owners ?? null;
     const owner = options.owner === undefined ? null : (await this.accounts.get(ctx, options.owner)).id;
     const rows = await this.db.query<TokenRow>(
       ctx,

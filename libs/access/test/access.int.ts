@@ -239,9 +239,9 @@ describe('access', () => {
       await stack.accounts.addMember(ctx, 'acme', 'ann', 'admin');
       expect(attempt(ann.ctx)).not.toThrow();
       expect(() => stack.access.assertCan(ann.ctx, 'audit:view', { kind: 'system', id: 'system' })).toThrow(expect.objectContaining({ code: 'request.forbidden' }));
-      expect(stack.access.ownersAllowed(ann.ctx, 'repository:push')).toEqual([ann.account.id, acme.id]);
-      expect(stack.access.ownersAllowed(ctx, 'repository:push')).toBeNull();
-      expect(stack.access.ownersAllowed(visitor(), 'repository:pull')).toEqual([]);
+      expect(stack.access.listScope(ann.ctx, 'repository:push', 'repository')).toEqual({ owners: [ann.account.id, acme.id], moved: [], ids: [] });
+      expect(stack.access.listScope(ctx, 'repository:push', 'repository')).toBeNull();
+      expect(stack.access.listScope(visitor(), 'repository:pull', 'repository')).toEqual({ owners: [], moved: [], ids: [] });
     });
   });
 
