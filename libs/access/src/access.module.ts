@@ -6,6 +6,7 @@ import { Authenticator } from './authenticator';
 import { Collections } from './collections';
 import { Credentials } from './credentials';
 import { DirectoryClient } from './directory';
+import { DirectoryPeople } from './directory-people';
 import { Directory } from './directory-settings';
 import { Grants } from './grants';
 import { Review } from './review';
@@ -20,7 +21,7 @@ const services = [Access, Accounts, Authenticator, Collections, Directory, Grant
 /** Accounts, signing in, and decisions. */
 @Module({
   imports: [AuditModule],
-  providers: [...services, Credentials, SignInLimits, { provide: DirectoryClient, useFactory: () => new DirectoryClient() }],
+  providers: [...services, Credentials, DirectoryPeople, SignInLimits, { provide: DirectoryClient, useFactory: () => new DirectoryClient() }],
   exports: services,
 })
 export class AccessModule {}

@@ -204,6 +204,8 @@ export class Accounts {
         [after.id, after.active, after.admin, after.displayName, after.mail, after.version],
       );
       if (!after.active) await this.endSessions(tx, after.id, null);
+      // Who opens or closes an account takes the decision away from the directory.
+      if (change.active !== undefined) await this.db.query(tx, 'update access_directory_people set left_at = null, left_reason = null where account_id = $1 returning 1', [after.id]);
       await this.audit.record(tx, { action: 'account.update', resource: { kind: 'account', id: after.id, name: after.name }, outcome: 'success', detail: definedOnly(change) });
       await this.access.publish(tx, [{ type: 'account', account: factsOf(after) }]);
       return after;

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Audit } from '@gantry/audit';
 import { Db, Problem, type Context } from '@gantry/platform';
 import { Accounts } from './accounts';
+import { DirectoryPeople } from './directory-people';
 import { Directory } from './directory-settings';
 import { Account } from './entities';
 import { nameKey } from './names';
@@ -19,6 +20,7 @@ export class Credentials {
     private readonly db: Db,
     private readonly accounts: Accounts,
     private readonly directory: Directory,
+    private readonly people: DirectoryPeople,
     private readonly limits: SignInLimits,
     private readonly audit: Audit,
   ) {}
@@ -59,11 +61,26 @@ export class Credentials {
       await verifyPassword(password, null);
       return null;
     }
-    if (!answer.ok) return null;
+    const known = answer.entry ? await this.accounts.findExternal(ctx, 'ldap', answer.entry.externalId) : account?.source === 'ldap' && account.kind === 'user' ? account : null;
+    if (!answer.ok) {
+      if (known?.active) await this.closeIfGone(ctx, known);
+      return null;
+    }
     const { entry } = answer;
-    const known = await this.accounts.findExternal(ctx, 'ldap', entry.externalId);
-    if (known) return known.active ? known : null;
-    return this.accounts.createFromDirectory(ctx, entry);
+    if (known?.active) return known;
+    if (known) return (await this.people.comeBack(ctx, known.id, entry)) ? this.accounts.get(ctx, known.id) : null;
+    if (!answer.jitProvisioning) return null;
+    return this.db.transaction(ctx, async (tx) => {
+      const made = await this.accounts.createFromDirectory(tx, entry);
+      await this.people.note(tx, made.id, entry);
+      return made;
+    });
+  }
+
+  /** A sign-in that was refused may be that of somebody who has left: then everything that they still hold ends here and now. */
+  private async closeIfGone(ctx: Context, account: Account): Promise<void> {
+    const standing = await this.directory.standingOf(ctx, account.externalId);
+    if (standing !== null && standing !== 'present') await this.people.leave(ctx, account.id, standing);
   }
 
   private async refused(ctx: Context, username: string, outcome: 'refused' | 'failed', code: string): Promise<void> {

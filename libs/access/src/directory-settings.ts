@@ -2,21 +2,24 @@ import { Injectable } from '@nestjs/common';
 import { Audit } from '@gantry/audit';
 import { Clock, Db, Problem, requestProblem, Sealer, type Context } from '@gantry/platform';
 import { Access } from './access';
-import { DirectoryClient, type DirectorySettings } from './directory';
-import { checkSettings } from './directory/settings';
+import { defaultSyncSettings, DirectoryClient, findSettingsFaults, makePlan, type DirectoryPlan, type DirectorySettings, type SignInOutcome, type Standing, type SyncSettings } from './directory';
 import { accessProblem } from './problems';
 
 const sealPurpose = 'access.directory.bind-password';
 
 /** The directory's settings as they are shown: without the reader's password. `version` 0: never set. */
-export interface DirectoryView extends Omit<DirectorySettings, 'bindPassword'> {
+export interface DirectoryView extends Omit<DirectorySettings, 'bindPassword' | 'scope' | 'fullNameAttribute'>, SyncSettings {
   enabled: boolean;
   version: number;
 }
 
-/** New settings. Without `bindPassword` the stored one is kept, if it would go to the same place as before. */
-export interface DirectoryChange extends Omit<DirectoryView, 'version'> {
+/**
+ * New settings; of searches and synchronisation what is left out is as by default. Without a `bindPassword` (the default server's or a domain's) the
+ * stored one is kept, if it would go to the same place as before.
+ */
+export interface DirectoryChange extends Omit<DirectoryView, 'version' | keyof SyncSettings>, Partial<Omit<SyncSettings, 'domains'>> {
   bindPassword?: string;
+  domains?: (SyncSettings['domains'][number] & { bindPassword?: string })[];
 }
 
 /** Outcome of `Directory.test`. `code` is a problem code or the reason of a refused sign-in; `entries` counts who could sign in. */
@@ -39,10 +42,11 @@ interface Row {
   username_attribute: string;
   filter: string | null;
   timeout_seconds: number;
+  options: Partial<Omit<SyncSettings, 'domains'>> & { domains?: (SyncSettings['domains'][number] & { bindPasswordSealed: string })[] };
   version: number;
 }
 
-/** The LDAP directory in which people sign in who have no local account. One now; the row's id leaves room for more. */
+/** The LDAP directory, of one or more servers, in which people sign in who have no local account. */
 @Injectable()
 export class Directory {
   constructor(
@@ -58,10 +62,10 @@ export class Directory {
   async settings(ctx: Context): Promise<DirectoryView> {
     const row = await this.find(ctx);
     if (!row) {
-      return { enabled: false, url: '', startTls: false, caPem: null, bindDn: '', searchBase: '', usernameAttribute: 'uid', filter: null, timeoutSeconds: 5, version: 0 };
+      return { enabled: false, url: '', startTls: false, caPem: null, bindDn: '', searchBase: '', usernameAttribute: 'uid', filter: null, timeoutSeconds: 5, ...defaultSyncSettings, version: 0 };
     }
     const { bindPassword: _secret, ...shown } = this.open(row);
-    return { ...shown, enabled: row.enabled, version: row.version };
+    return { ...shown, ...syncOf(row), enabled: row.enabled, version: row.version };
   }
 
   /** Replaces the settings; all remembered passwords are forgotten. @throws request.precondition-failed, request.invalid, access.directory-password-needed */
@@ -70,27 +74,40 @@ export class Directory {
       await this.db.query(tx, 'lock table access_directory in share row exclusive mode');
       const row = await this.find(tx);
       if ((row?.version ?? 0) !== version) throw requestProblem('precondition-failed');
-      const password = change.bindPassword ?? (row && samePlace(row, change) ? this.open(row).bindPassword : undefined);
+      const password = change.bindPassword ?? (row && samePlace(this.open(row), change) ? this.open(row).bindPassword : undefined);
       if (password === undefined) throw accessProblem('directory-password-needed', { errors: [{ pointer: '/bindPassword', detail: 'required' }] });
-      if (change.enabled) assertUsable({ ...change, bindPassword: password });
+      const { domains = [], bindPassword: _new, enabled: _enabled, url, startTls, caPem: _ca, bindDn, searchBase, usernameAttribute, filter, timeoutSeconds, ...rest } = change;
+      const secrets = domains.map((domain, index) => {
+        const before = row?.options.domains?.find((known) => known.domain === domain.domain && samePlace(known, domain));
+        const secret = domain.bindPassword ?? (before && this.sealer.open(before.bindPasswordSealed, sealPurpose).toString());
+        if (secret === undefined) throw accessProblem('directory-password-needed', { errors: [{ pointer: `/domains/${index}/bindPassword`, detail: 'required' }] });
+        return secret;
+      });
+      const sync: SyncSettings = { ...defaultSyncSettings, ...rest, domains: domains.map(({ bindPassword: _secret, ...domain }) => domain) };
+      const main: DirectorySettings = { url, startTls, caPem: change.caPem, bindDn, bindPassword: password, searchBase, usernameAttribute, filter, timeoutSeconds };
+      if (change.enabled) assertUsable(makePlan(main, sync, secrets), main);
+      const options: Row['options'] = { ...sync, domains: sync.domains.map((domain, index) => ({ ...domain, bindPasswordSealed: this.sealer.seal(secrets[index]!, sealPurpose) })) };
       await this.db.query(
         tx,
-        `insert into access_directory (id, enabled, url, start_tls, ca_pem, bind_dn, bind_password_sealed, search_base, username_attribute, filter, timeout_seconds, updated_at, version)
-         values (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        `insert into access_directory (id, enabled, url, start_tls, ca_pem, bind_dn, bind_password_sealed, search_base, username_attribute, filter, timeout_seconds, updated_at, version, options)
+         values (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          on conflict (id) do update set enabled = excluded.enabled, url = excluded.url, start_tls = excluded.start_tls, ca_pem = excluded.ca_pem, bind_dn = excluded.bind_dn,
            bind_password_sealed = excluded.bind_password_sealed, search_base = excluded.search_base, username_attribute = excluded.username_attribute, filter = excluded.filter,
-           timeout_seconds = excluded.timeout_seconds, updated_at = excluded.updated_at, version = excluded.version`,
+           timeout_seconds = excluded.timeout_seconds, updated_at = excluded.updated_at, version = excluded.version, options = excluded.options`,
         [
           change.enabled, change.url, change.startTls, change.caPem, change.bindDn, this.sealer.seal(password, sealPurpose), change.searchBase, change.usernameAttribute, change.filter,
-          change.timeoutSeconds, this.clock.now(), version + 1,
+          change.timeoutSeconds, this.clock.now(), version + 1, JSON.stringify(options),
         ],
       );
-      const { bindPassword, caPem, ...shown } = change;
+      const { bindPassword, caPem, domains: _domains, ...shown } = change;
       await this.audit.record(tx, {
         action: 'directory.update',
         resource: { kind: 'directory', id: null },
         outcome: 'success',
-        detail: { ...shown, ca: caPem !== null, readerChanged: bindPassword !== undefined },
+        detail: {
+          ...shown, ca: caPem !== null, readerChanged: bindPassword !== undefined,
+          domains: domains.map(({ domain, caPem: ca, bindPassword: secret, ...place }) => ({ domain, ...place, ca: ca !== null, readerChanged: secret !== undefined })),
+        },
       });
       await this.access.publish(tx, [{ type: 'directory' }]);
       return this.settings(tx);
@@ -104,7 +121,7 @@ export class Directory {
   async test(ctx: Context, input: { username?: string; password?: string }): Promise<DirectoryReport> {
     const row = await this.find(ctx);
     if (!row) throw requestProblem('not-found', { detail: 'No directory is set; PUT its settings first.' });
-    const report = await this.report(this.open(row), input);
+    const report = await this.report(this.planOf(row), input);
     await this.audit.record(ctx, {
       action: 'directory.test',
       resource: { kind: 'directory', id: null },
@@ -114,13 +131,13 @@ export class Directory {
     return report;
   }
 
-  private async report(settings: DirectorySettings, input: { username?: string; password?: string }): Promise<DirectoryReport> {
-    const tested = await this.client.test(settings);
+  private async report(plan: DirectoryPlan, input: { username?: string; password?: string }): Promise<DirectoryReport> {
+    const tested = await this.client.test(plan);
     if (!tested.ok) return { ok: false, code: tested.code, detail: tested.detail, entries: null, entry: null };
     const { entries } = tested;
     if (input.username === undefined || input.password === undefined) return { ok: true, code: null, detail: null, entries, entry: null };
     try {
-      const answer = await this.client.authenticate(settings, input.username, input.password);
+      const answer = await this.client.signIn(plan, input.username, input.password);
       if (!answer.ok) return { ok: false, code: answer.reason, detail: 'The directory refused this user name and password.', entries, entry: null };
       const { dn, username, displayName, mail } = answer.entry;
       return { ok: true, code: null, detail: null, entries, entry: { dn, username, displayName, mail } };
@@ -131,9 +148,28 @@ export class Directory {
   }
 
   /** Asks the directory; null when none is enabled. @throws access.directory-misconfigured, access.directory-unavailable */
-  async authenticate(ctx: Context, username: string, password: string): Promise<Awaited<ReturnType<DirectoryClient['authenticate']>> | null> {
+  async authenticate(ctx: Context, username: string, password: string): Promise<(SignInOutcome & { jitProvisioning: boolean }) | null> {
     const row = await this.find(ctx);
-    return row?.enabled ? this.client.authenticate(this.open(row), username, password) : null;
+    if (!row?.enabled) return null;
+    const plan = this.planOf(row);
+    return { ...(await this.client.signIn(plan, username, password)), jitProvisioning: plan.sync.jitProvisioning };
+  }
+
+  /** How the directory has a person now, or null when none is enabled. @throws access.directory-misconfigured, access.directory-unavailable */
+  async standingOf(ctx: Context, externalId: string): Promise<Standing | null> {
+    const row = await this.find(ctx);
+    return row?.enabled ? this.client.standingOf(this.planOf(row), externalId) : null;
+  }
+
+  /** The settings with their secrets, for a synchronisation; null when none is enabled. */
+  async plan(ctx: Context): Promise<DirectoryPlan | null> {
+    const row = await this.find(ctx);
+    return row?.enabled ? this.planOf(row) : null;
+  }
+
+  private planOf(row: Row): DirectoryPlan {
+    const passwords = (row.options.domains ?? []).map((domain) => this.sealer.open(domain.bindPasswordSealed, sealPurpose).toString());
+    return makePlan(this.open(row), syncOf(row), passwords);
   }
 
   private async find(ctx: Context): Promise<Row | null> {
@@ -149,17 +185,19 @@ export class Directory {
   }
 }
 
+type Place = Pick<DirectorySettings, 'url' | 'startTls' | 'caPem' | 'bindDn'>;
+
 /** Whether the stored reader's password would go to the same server, protected in the same way, for the same reader. */
-function samePlace(row: Row, change: DirectoryChange): boolean {
-  return row.url === change.url && row.start_tls === change.startTls && row.ca_pem === change.caPem && row.bind_dn === change.bindDn;
+function samePlace(known: Place, change: Place): boolean {
+  return known.url === change.url && known.startTls === change.startTls && known.caPem === change.caPem && known.bindDn === change.bindDn;
+}
+
+function syncOf(row: Row): SyncSettings {
+  return { ...defaultSyncSettings, ...row.options, domains: (row.options.domains ?? []).map(({ bindPasswordSealed: _sealed, ...domain }) => domain) };
 }
 
 /** Settings that can't work are the sender's mistake here, not the directory's. @throws request.invalid */
-function assertUsable(settings: DirectorySettings): void {
-  try {
-    checkSettings(settings);
-  } catch (error) {
-    if (error instanceof Problem) throw requestProblem('invalid', { detail: error.detail, cause: error });
-    throw error;
-  }
+function assertUsable(plan: DirectoryPlan, main: DirectorySettings): void {
+  const faults = findSettingsFaults(plan, main);
+  if (faults.length > 0) throw requestProblem('invalid', { detail: faults[0]!.detail, errors: faults.filter(({ pointer }) => pointer !== '') });
 }

@@ -7,6 +7,7 @@ import { Accounts } from '../src/accounts';
 import { actorOf, Authenticator } from '../src/authenticator';
 import { Credentials } from '../src/credentials';
 import { DirectoryClient } from '../src/directory';
+import { DirectoryPeople } from '../src/directory-people';
 import { Directory } from '../src/directory-settings';
 import type { Account } from '../src/entities';
 import { Sessions } from '../src/sessions';
@@ -36,7 +37,8 @@ export async function makeAccess(db: Db, options: { clock?: Clock; config?: Conf
   const limits = new SignInLimits(db, clock);
   const accounts = new Accounts(db, clock, access, audit, limits, config, testLogger());
   const directory = new Directory(db, clock, sealer, access, audit, new DirectoryClient());
-  const credentials = new Credentials(db, accounts, directory, limits, audit);
+  const people = new DirectoryPeople(db, clock, accounts, audit);
+  const credentials = new Credentials(db, accounts, directory, people, limits, audit);
   const sessions = new Sessions(db, clock, sealer, access, audit, credentials, limits, config);
   const tokens = new Tokens(db, clock, sealer, access, accounts, audit);
   const authenticator = new Authenticator(db, clock, sealer, access, credentials);

@@ -8,6 +8,7 @@ declare module 'passport-ldapauth' {
     bindCredentials: string;
     searchBase: string;
     searchFilter: string;
+    searchScope: 'sub' | 'one';
     searchAttributes: string[];
     includeRaw: boolean;
     reconnect: boolean;

@@ -81,6 +81,7 @@ async function ask(settings: DirectorySettings, budget: Budget, username: string
         bindCredentials: settings.bindPassword,
         searchBase: settings.searchBase,
         searchFilter: filterFor(settings, username),
+        searchScope: settings.scope ?? 'sub',
         searchAttributes: wantedAttributes(settings),
         includeRaw: true,
         reconnect: false,

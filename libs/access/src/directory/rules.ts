@@ -1,6 +1,6 @@
 import { accessProblem } from '../problems';
 import type { DirectorySettings } from './settings';
-import type { DirectoryEntry, RefusalReason } from './source';
+import type { ClosedReason, DirectoryEntry, RefusalReason } from './source';
 
 /** Where a conversation with the directory was when something went wrong. */
 export type Step = 'connect' | 'start-tls' | 'reader-bind' | 'search' | 'user-bind' | 'sign-in';
@@ -34,7 +34,7 @@ export interface AttributeValues {
  * Makes an entry of what the server sent. `attribute` looks up by name, whatever the server's spelling of it.
  * Throws `access.directory-misconfigured` when there is nothing to know the person by.
  */
-export function makeEntry(settings: DirectorySettings, dn: string, attribute: (name: string) => AttributeValues): DirectoryEntry {
+export function makeEntry(settings: Pick<DirectorySettings, 'usernameAttribute' | 'fullNameAttribute'>, dn: string, attribute: (name: string) => AttributeValues): DirectoryEntry {
   const externalId = identityOf(attribute);
   const username = attribute(settings.usernameAttribute).text[0];
   // An empty DN would make the password check an anonymous bind.
@@ -44,7 +44,9 @@ export function makeEntry(settings: DirectorySettings, dn: string, attribute: (n
     });
   }
   const first = (name: string): string | null => attribute(name).text.find((value) => value !== '') ?? null;
-  return { externalId, dn, username, displayName: first('displayName') ?? first('cn'), mail: first('mail') };
+  const fullName = settings.fullNameAttribute == null ? null : first(settings.fullNameAttribute);
+  const closed = closedReason(attribute, Date.now());
+  return { externalId, dn, username, displayName: fullName ?? first('displayName') ?? first('cn'), mail: first('mail'), ...(closed ? { closed } : {}) };
 }
 
 /** entryUUID (RFC 4530), else objectGUID, as a canonical lower-case uuid; null when neither can be read. */
@@ -53,6 +55,31 @@ export function identityOf(attribute: (name: string) => AttributeValues): string
   if (uuid !== undefined && /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(uuid)) return uuid.toLowerCase();
   const guid = attribute('objectGUID').bytes[0];
   return guid?.length === 16 ? guidToUuid(guid) : null;
+}
+
+/** Milliseconds between 1601, where Active Directory's time begins, and 1970. */
+const fileTimeEpochMillis = 11_644_473_600_000n;
+const neverExpires = 0x7fffffffffffffffn;
+
+/**
+ * Whether an entry's attributes say that its account is closed: bit 2 of userAccountControl ([MS-ADTS] §2.2.16), accountExpires in 100 ns since 1601
+ * ([MS-ADA1] §2.3: 0 and 2^63-1 are never), shadowExpire in days since 1970 (shadow(5)), nsAccountLock. `nowMillis` since 1970.
+ */
+export function closedReason(attribute: (name: string) => AttributeValues, nowMillis: number): ClosedReason | null {
+  const number = (name: string): bigint | null => {
+    const text = attribute(name).text[0];
+    return text !== undefined && /^-?\d{1,19}$/.test(text) ? BigInt(text) : null;
+  };
+  if (((number('userAccountControl') ?? 0n) & 2n) !== 0n || attribute('nsAccountLock').text[0]?.toLowerCase() === 'true') return 'disabled';
+  const expires = number('accountExpires');
+  if (expires !== null && expires > 0n && expires !== neverExpires && expires / 10_000n - fileTimeEpochMillis <= BigInt(nowMillis)) return 'expired';
+  const shadow = number('shadowExpire');
+  return shadow !== null && shadow >= 0n && shadow * 86_400_000n <= BigInt(nowMillis) ? 'expired' : null;
+}
+
+/** A uuid as the 16 bytes of an objectGUID; the reverse of `guidToUuid`. */
+export function uuidToGuid(uuid: string): Buffer {
+  return Buffer.from(guidToUuid(Buffer.from(uuid.replaceAll('-', ''), 'hex')).replaceAll('-', ''), 'hex');
 }
 
 /** The 16 bytes of an objectGUID as a uuid. Active Directory stores the first three fields little-endian ([MS-DTYP] §2.3.4.2). */
@@ -95,6 +122,8 @@ export function judgeUserBind(failure: ResultFailure): RefusalReason {
 const encryptionWanted = new Set([8, 13]);
 const transient = new Set([3, 51, 52, 80]);
 const unreadable: Record<number, string> = {
+  4: 'the directory lists only a part of what was asked for (switch paging on, or raise its limit for the reader account)',
+  11: 'the directory lists only a part of what was asked for (raise its limit for the reader account)',
   10: 'the search base is on another server',
   32: 'the search base does not exist',
   34: 'a DN is not well-formed',

@@ -1,6 +1,6 @@
 import { connect as dial, type Socket } from 'node:net';
 import { connect as dialTls } from 'node:tls';
-import { Client, ResultCodeError, type Entry, type Filter } from 'ldapts';
+import { Client, ResultCodeError, type Entry, type Filter, type SearchResult } from 'ldapts';
 import { connectionProblem, makeEntry, resultProblem, silenceProblem, type AttributeValues, type ResultFailure, type Step } from './rules';
 import { endpointOf, personFilter, tlsOptionsOf, wantedAttributes, type DirectorySettings } from './settings';
 import type { DirectoryEntry } from './source';
@@ -18,12 +18,12 @@ export class RefusedStep extends Error implements ResultFailure {
   }
 }
 
-/** The time that one sign-in or test may take: `timeoutSeconds` for each step, three times as much for all. */
+/** The time that work may take: `timeoutSeconds` for each step; for a whole sign-in or test three times as much, for a synchronisation no bound. */
 export class Budget {
   private readonly endsAt: number;
 
-  constructor(private readonly seconds: number) {
-    this.endsAt = performance.now() + seconds * 3000;
+  constructor(private readonly seconds: number, total = seconds * 3) {
+    this.endsAt = performance.now() + total * 1000;
   }
 
   /** Settles as `work` does, or throws `access.directory-unavailable` when the time of its steps or the whole time is over. */
@@ -50,6 +50,7 @@ export class Session {
     private readonly settings: DirectorySettings,
     private readonly client: Client,
     private readonly budget: Budget,
+    private readonly socket: Socket,
   ) {}
 
   /**
@@ -57,6 +58,21 @@ export class Session {
    * Throws `access.directory-unavailable` and `access.directory-misconfigured`; refusals that `use` doesn't catch become one of them.
    */
   static async use<T>(settings: DirectorySettings, budget: Budget, use: (session: Session) => Promise<T>): Promise<T> {
+    let session: Session | null = null;
+    try {
+      session = await Session.open(settings, budget);
+      const result = await use(session);
+      await session.leave();
+      return result;
+    } catch (error) {
+      throw error instanceof RefusedStep ? resultProblem(error, error.step) : error;
+    } finally {
+      session?.socket.destroy();
+    }
+  }
+
+  /** Connects and encrypts as the settings say; `close` ends it. Throws as `use` does, and `RefusedStep` for a refused StartTLS. */
+  static async open(settings: DirectorySettings, budget: Budget): Promise<Session> {
     let socket: Socket | null = openSocket(settings);
     const opened = socket;
     // A socket error after the last answer has nobody to tell it to.
@@ -73,16 +89,19 @@ export class Session {
           return once;
         },
       });
-      const session = new Session(settings, client, budget);
+      const session = new Session(settings, client, budget, opened);
       if (settings.startTls) await session.run('start-tls', () => client.startTLS(tlsOptionsOf(settings)));
-      const result = await use(session);
-      await session.leave();
-      return result;
+      return session;
     } catch (error) {
-      throw error instanceof RefusedStep ? resultProblem(error, error.step) : error;
-    } finally {
       opened.destroy();
+      throw error;
     }
+  }
+
+  /** Says goodbye and ends the connection, whatever state it is in. */
+  async close(): Promise<void> {
+    if (!this.socket.destroyed) await this.leave();
+    this.socket.destroy();
   }
 
   /** Binds as the reader account. Throws `RefusedStep`. */
@@ -96,14 +115,14 @@ export class Session {
   }
 
   /** The people whose name is `username`: none, one, or `many` (nobody in particular). References to other servers are not followed. */
-  async findPerson(username: string): Promise<DirectoryEntry | 'none' | 'many'> {
+  async findPerson(username: string, settings = this.settings): Promise<DirectoryEntry | 'none' | 'many'> {
     try {
       const { searchEntries } = await this.run('search', () =>
-        this.client.search(this.settings.searchBase, this.searchFor(personFilter(this.settings, username))),
+        this.client.search(settings.searchBase, this.searchFor(personFilter(settings, username), settings)),
       );
       if (searchEntries.length > 1) return 'many';
       const entry = searchEntries[0];
-      return entry === undefined ? 'none' : makeEntry(this.settings, entry.dn, valuesOf(entry));
+      return entry === undefined ? 'none' : makeEntry(settings, entry.dn, valuesOf(entry));
     } catch (error) {
       if (error instanceof RefusedStep && error.code === sizeLimitExceeded) return 'many';
       throw error;
@@ -130,8 +149,33 @@ export class Session {
     }
   }
 
-  private searchFor(filter: Filter) {
-    return { scope: 'sub' as const, filter, attributes: wantedAttributes(this.settings), explicitBufferAttributes: ['objectGUID'] };
+  /**
+   * All entries that match, or an error: a page that is missing, a limit of the server and a base elsewhere (referral) never look like a short list.
+   * `references` counts the places on other servers that were pointed to within the subtree; they are not followed. Throws `RefusedStep`.
+   */
+  async search(base: string, options: { scope: 'base' | 'one' | 'sub'; filter?: Filter; attributes: string[]; pageSize?: number | null }): Promise<{ entries: Entry[]; references: number }> {
+    const { pageSize = null, ...wanted } = options;
+    const request = { ...wanted, explicitBufferAttributes: ['objectGUID'] };
+    const entries: Entry[] = [];
+    let references = 0;
+    const take = (result: SearchResult): void => {
+      for (const entry of result.searchEntries) entries.push(entry);
+      references += result.searchReferences.length;
+    };
+    if (pageSize === null) {
+      take(await this.run('search', () => this.client.search(base, request)));
+      return { entries, references };
+    }
+    const pages = this.client.searchPaginated(base, { ...request, paged: { pageSize } });
+    for (;;) {
+      const page = await this.run('search', () => pages.next());
+      if (page.done) return { entries, references };
+      take(page.value);
+    }
+  }
+
+  private searchFor(filter: Filter, settings = this.settings) {
+    return { scope: settings.scope ?? ('sub' as const), filter, attributes: wantedAttributes(settings), explicitBufferAttributes: ['objectGUID'] };
   }
 
   private async run<T>(step: Step, work: () => Promise<T>): Promise<T> {

@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
-import { AndFilter, EqualityFilter, FilterParser, PresenceFilter, type Filter } from 'ldapts';
+import { AndFilter, EqualityFilter, FilterParser, OrFilter, PresenceFilter, type Filter } from 'ldapts';
 import { accessProblem } from '../problems';
+import { findFilterFault } from './filter';
 
 /** How to reach and read one directory. */
 export interface DirectorySettings {
@@ -16,6 +17,10 @@ export interface DirectorySettings {
   bindDn: string;
   bindPassword: string;
   searchBase: string;
+  /** How far below the base to look; the whole subtree by default. */
+  scope?: 'sub' | 'one';
+  /** The attribute of the name that people read; displayName, then cn by default. */
+  fullNameAttribute?: string | null;
   /** The attribute that people type as their name, for example `uid` or `sAMAccountName`. */
   usernameAttribute: string;
   /** An RFC 4515 filter that people must match besides their name. */
@@ -32,10 +37,16 @@ export interface DirectoryEndpoint {
 }
 
 const identityAttributes = ['entryUUID', 'objectGUID'];
+/** What says that an account is closed: Active Directory, shadow(5), 389 Directory Server. */
+const closedAttributes = ['userAccountControl', 'accountExpires', 'shadowExpire', 'nsAccountLock'];
 
 /** The attributes to ask for. entryUUID is operational (RFC 4530): a server sends it only when it is named. */
 export function wantedAttributes(settings: DirectorySettings): string[] {
-  return [...new Set([...identityAttributes, settings.usernameAttribute, 'displayName', 'cn', 'mail'])];
+  return [
+    ...new Set([
+      ...identityAttributes, settings.usernameAttribute, ...(settings.fullNameAttribute == null ? [] : [settings.fullNameAttribute]), 'displayName', 'cn', 'mail', ...closedAttributes,
+    ]),
+  ];
 }
 
 /** Refuses settings that can't work before anything is sent. Throws `access.directory-misconfigured` naming the setting. */
@@ -46,11 +57,16 @@ export function checkSettings(settings: DirectorySettings): void {
   // RFC 4513 §5.1.2: a DN with an empty password is an "unauthenticated bind", which some servers answer with success.
   if (settings.bindPassword === '') throw wrong('The password of the reader account is empty.');
   if (settings.searchBase.trim() === '') throw wrong('The search base is empty.');
-  if (!/^(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)$/.test(settings.usernameAttribute))
-    throw wrong('The username attribute is not an attribute name.');
+  if (!isAttributeName(settings.usernameAttribute)) throw wrong('The username attribute is not an attribute name.');
+  if (settings.fullNameAttribute != null && !isAttributeName(settings.fullNameAttribute)) throw wrong('The full name’s attribute is not an attribute name.');
   if (!(settings.timeoutSeconds > 0)) throw wrong('The timeout must be longer than zero seconds.');
   authorities(settings);
   ownFilter(settings);
+}
+
+/** Whether this can name an attribute (RFC 4512 §1.4). */
+export function isAttributeName(text: string): boolean {
+  return /^(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)$/.test(text);
 }
 
 /** Takes the URL apart. Throws `access.directory-misconfigured`. */
@@ -88,6 +104,30 @@ export function everybodyFilter(settings: DirectorySettings): Filter {
   return and(new PresenceFilter({ attribute: settings.usernameAttribute }), ownFilter(settings));
 }
 
+/** The filter that finds one of them by the immutable id: as entryUUID's text or as objectGUID's bytes. */
+export function identityFilter(settings: DirectorySettings, id: string, guid: Buffer): Filter {
+  return and(idFilter(id, guid), ownFilter(settings));
+}
+
+/** The filter that finds an entry by its immutable id. Bytes are sent as bytes: escaped in text they would match nothing. */
+export function idFilter(id: string, guid: Buffer): Filter {
+  return new OrFilter({ filters: [new EqualityFilter({ attribute: 'entryUUID', value: id }), new EqualityFilter({ attribute: 'objectGUID', value: guid })] });
+}
+
+/** Filter text as an administrator wrote it, read. Throws `access.directory-misconfigured` naming the position of what is wrong. */
+export function parseFilter(text: string): Filter {
+  const plain = readable(text);
+  // LDAP libraries replace such marks by the typed name.
+  if (plain.includes('{{')) throw wrong('The filter has a placeholder: the name is added to it by itself.');
+  const fault = findFilterFault(text);
+  if (fault) throw wrong(`The filter is not an LDAP filter (RFC 4515): at character ${fault.position}, ${fault.reason}.`);
+  try {
+    return FilterParser.parseString(plain);
+  } catch (error) {
+    throw wrong('The filter is not an LDAP filter (RFC 4515).', error);
+  }
+}
+
 /** `personFilter` as RFC 4515 text. Every ASCII character that could mean something in a filter or a template is written as an escape. */
 export function personFilterText(settings: DirectorySettings, username: string): string {
   const value = username.replace(/[^A-Za-z0-9\u{80}-\u{10ffff}]/gu, (c) => `\\${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
@@ -95,20 +135,13 @@ export function personFilterText(settings: DirectorySettings, username: string):
   return settings.filter === null ? person : `(&${person}${readable(settings.filter)})`;
 }
 
-function and(first: Filter, second: Filter | null): Filter {
+/** Both filters; the first alone where there is no second. */
+export function and(first: Filter, second: Filter | null): Filter {
   return second === null ? first : new AndFilter({ filters: [first, second] });
 }
 
 function ownFilter(settings: DirectorySettings): Filter | null {
-  if (settings.filter === null) return null;
-  const text = readable(settings.filter);
-  // LDAP libraries replace such marks by the typed name.
-  if (text.includes('{{')) throw wrong('The filter has a placeholder: the name is added to it by itself.');
-  try {
-    return FilterParser.parseString(text);
-  } catch (error) {
-    throw wrong('The filter is not an LDAP filter (RFC 4515).', error);
-  }
+  return settings.filter === null ? null : parseFilter(settings.filter);
 }
 
 /**

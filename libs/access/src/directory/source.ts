@@ -10,13 +10,18 @@ export interface DirectoryEntry {
   username: string;
   displayName: string | null;
   mail: string | null;
+  /** Present where the entry says that the account may not be used, whatever its password. */
+  closed?: ClosedReason;
 }
 
+/** `disabled`: switched off; `expired`: its time is over. A lock after failed attempts is neither. */
+export type ClosedReason = 'disabled' | 'expired';
+
 /** Why a sign-in that the directory could judge was refused. */
-export type RefusalReason = 'wrong-credentials' | 'account-disabled' | 'ambiguous';
+export type RefusalReason = 'wrong-credentials' | 'account-disabled' | 'ambiguous' | 'out-of-scope';
 
 /** What a directory says about a name and a password. */
-export type SignInOutcome = { ok: true; entry: DirectoryEntry } | { ok: false; reason: RefusalReason };
+export type SignInOutcome = { ok: true; entry: DirectoryEntry } | { ok: false; reason: RefusalReason; /** Whose it is, where that is known. */ entry?: DirectoryEntry };
 
 /**
  * Answers whether a name and a password belong together, over one kind of connection.
