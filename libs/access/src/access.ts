@@ -1,10 +1,10 @@
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { Db, LOGGER, requestProblem, systemContext, type Actor, type ActorLimits, type Context, type Logger } from '@gantry/platform';
 import {
-  chainOf, collectionOf, decide, groundsOf, ownerOf, rightsIn, rootCollectionId, subjectOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type Facts,
+  chainOf, collectionOf, decide, groundsOf, ownerOf, rootCollectionId, subjectOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type Facts,
   type Ground, type ResourceRef,
 } from './decide';
-import { has, numberOf, triggerOperations, type Operation } from './operations';
+import { triggerOperations, type Operation } from './operations';
 import { Snapshot, type Change } from './snapshot';
 
 /** NOTIFY channel on which processes learn that facts have changed. */
