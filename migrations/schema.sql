@@ -35,10 +35,12 @@ create table access_changes (
 );
 
 create table access_collections (
+  created_at timestamp with time zone default now() not null,
   id uuid not null,
   owner_id uuid,
   parent_id uuid,
   path text not null,
+  version integer default 1 not null,
   constraint access_collections_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
   constraint access_collections_owner_id_key UNIQUE (owner_id),
   constraint access_collections_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES access_collections(id),
@@ -63,6 +65,23 @@ create table access_directory (
   constraint access_directory_pkey PRIMARY KEY (id)
 );
 
+create table access_grants (
+  collection_id uuid,
+  created_at timestamp with time zone not null,
+  created_by text not null,
+  id uuid not null,
+  repository_id uuid,
+  role_id text not null,
+  subject_id uuid not null,
+  subject_kind text not null,
+  constraint access_grants_check CHECK (((collection_id IS NULL) <> (repository_id IS NULL))),
+  constraint access_grants_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES access_collections(id),
+  constraint access_grants_once UNIQUE NULLS NOT DISTINCT (subject_id, role_id, collection_id, repository_id),
+  constraint access_grants_pkey PRIMARY KEY (id),
+  constraint access_grants_role_id_fkey FOREIGN KEY (role_id) REFERENCES access_roles(id),
+  constraint access_grants_subject_kind_check CHECK ((subject_kind = ANY (ARRAY['user'::text, 'team'::text, 'organization'::text])))
+);
+
 create table access_members (
   created_at timestamp with time zone not null,
   organization_id uuid not null,
@@ -80,6 +99,30 @@ create table access_placements (
   kind text not null,
   constraint access_placements_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES access_collections(id),
   constraint access_placements_pkey PRIMARY KEY (kind, id)
+);
+
+create table access_role_versions (
+  changed_at timestamp with time zone not null,
+  changed_by text not null,
+  description text not null,
+  name text not null,
+  operations jsonb not null,
+  role_id text not null,
+  version integer not null,
+  constraint access_role_versions_pkey PRIMARY KEY (role_id, version),
+  constraint access_role_versions_role_id_fkey FOREIGN KEY (role_id) REFERENCES access_roles(id) ON DELETE CASCADE
+);
+
+create table access_roles (
+  built_in boolean not null,
+  created_at timestamp with time zone not null,
+  description text default ''::text not null,
+  id text not null,
+  name text not null,
+  operations jsonb not null,
+  version integer default 1 not null,
+  constraint access_roles_name UNIQUE (name),
+  constraint access_roles_pkey PRIMARY KEY (id)
 );
 
 create table access_service_credentials (
@@ -108,11 +151,44 @@ create table access_sessions (
   constraint access_sessions_pkey PRIMARY KEY (id)
 );
 
+create table access_settings (
+  default_role_id text not null,
+  id integer not null,
+  version integer default 1 not null,
+  constraint access_settings_default_role_id_fkey FOREIGN KEY (default_role_id) REFERENCES access_roles(id),
+  constraint access_settings_id_check CHECK ((id = 1)),
+  constraint access_settings_pkey PRIMARY KEY (id)
+);
+
 create table access_sign_in_failures (
   count integer not null,
   key text not null,
   window_ends_at timestamp with time zone not null,
   constraint access_sign_in_failures_pkey PRIMARY KEY (key)
+);
+
+create table access_team_members (
+  administers boolean not null,
+  created_at timestamp with time zone not null,
+  origin text not null,
+  team_id uuid not null,
+  user_id uuid not null,
+  constraint access_team_members_origin_check CHECK ((origin = ANY (ARRAY['manual'::text, 'directory'::text]))),
+  constraint access_team_members_pkey PRIMARY KEY (team_id, user_id, origin),
+  constraint access_team_members_team_id_fkey FOREIGN KEY (team_id) REFERENCES access_teams(id) ON DELETE CASCADE,
+  constraint access_team_members_user_id_fkey FOREIGN KEY (user_id) REFERENCES access_accounts(id) ON DELETE CASCADE
+);
+
+create table access_teams (
+  created_at timestamp with time zone not null,
+  description text default ''::text not null,
+  id uuid not null,
+  name text not null,
+  organization_id uuid not null,
+  version integer default 1 not null,
+  constraint access_teams_name UNIQUE (organization_id, name),
+  constraint access_teams_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
+  constraint access_teams_pkey PRIMARY KEY (id)
 );
 
 create table access_tokens (
@@ -596,6 +672,12 @@ CREATE INDEX access_accounts_owner_id ON public.access_accounts USING btree (own
 
 CREATE INDEX access_collections_parent_id ON public.access_collections USING btree (parent_id);
 
+CREATE INDEX access_grants_collection_id ON public.access_grants USING btree (collection_id);
+
+CREATE INDEX access_grants_repository_id ON public.access_grants USING btree (repository_id);
+
+CREATE INDEX access_grants_role_id ON public.access_grants USING btree (role_id);
+
 CREATE INDEX access_members_user_id ON public.access_members USING btree (user_id);
 
 CREATE INDEX access_placements_collection_id ON public.access_placements USING btree (collection_id);
@@ -607,6 +689,8 @@ CREATE INDEX access_sessions_account_id ON public.access_sessions USING btree (a
 CREATE INDEX access_sessions_expires_at ON public.access_sessions USING btree (expires_at);
 
 CREATE INDEX access_sign_in_failures_window ON public.access_sign_in_failures USING btree (window_ends_at);
+
+CREATE INDEX access_team_members_user_id ON public.access_team_members USING btree (user_id);
 
 CREATE INDEX access_tokens_account_id ON public.access_tokens USING btree (account_id);
 

@@ -1,4 +1,4 @@
-// `npm run generate`: writes what is generated and committed: migrations/schema.sql, docs/settings.md, docs/problems.md.
+// `npm run generate`: writes what is generated and committed: migrations/schema.sql, docs/settings.md, docs/problems.md, docs/operations.md.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

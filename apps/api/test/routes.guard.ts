@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { operations } from '@gantry/access';
+import { builtInRoles, operations } from '@gantry/access';
 import { allProblems, problemStatus, uuidv7 } from '@gantry/platform';
+import { operationRows } from '../src/access/rights.controller';
 import { controllers } from '../src/api.module';
 import { declaredRoutes, undeclaredHandlers } from '../src/http/openapi';
 import { makeHarness, adminPassword, type ApiHarness } from './harness';
@@ -58,6 +59,27 @@ describe('every problem', () => {
       expect(code).toMatch(/^[a-z]+\.[a-z0-9-]+$/);
       expect([code, declaration.title.length > 3 && declaration.description.length > 10]).toEqual([code, true]);
     }
+  });
+});
+
+describe('every operation', () => {
+  it('is in docs/operations.md (npm run generate), with its grade', () => {
+    const file = join(__dirname, '../../../docs/operations.md');
+    const meaning: Record<string, string> = {
+      view: 'looks', control: 'changes what does not reach the node or the host', full: 'the rest of Docker’s Full Control', host: 'reaches the host, or past one’s own objects',
+      schedule: 'places work on nodes', own: 'comes with owning something; custom roles may hold it', system: 'belongs to the installation: custom roles, granted on `/`', admin: 'administrators alone, in no role',
+    };
+    const shown = ['viewonly', 'restrictedcontrol', 'scheduler', 'fullcontrol'];
+    const rows = operationRows().map(({ operation, grade, roles }) => `| \`${operation}\` | ${grade} | ${shown.map((role) => (roles.includes(role) ? '✓' : '')).join(' | ')} |`);
+    const page = [
+      '# Operations', '', 'The smallest permissions. Roles are sets of them; a grant gives a role on a collection and everything below. `GET /api/v1/operations` answers the same.', '',
+      '| grade | meaning |', '|---|---|', ...Object.entries(meaning).map(([grade, text]) => `| ${grade} | ${text} |`), '',
+      `| operation | grade | ${shown.join(' | ')} |`, `|---|---|${shown.map(() => '---').join('|')}|`, ...rows, '', '## Built-in roles', '', '| role | what it does |', '|---|---|',
+      ...builtInRoles.map((role) => `| \`${role.id}\` | ${role.description} |`), '',
+    ].join('\n');
+    if (process.env['GANTRY_TEST_GENERATE'] === '1') writeFileSync(file, page);
+    expect(readFileSync(file, 'utf8')).toBe(page);
+    expect(operationRows().filter(({ grade }) => meaning[grade] === undefined)).toEqual([]);
   });
 });
 

@@ -1,10 +1,10 @@
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { Db, LOGGER, requestProblem, systemContext, type Actor, type ActorLimits, type Context, type Logger } from '@gantry/platform';
 import {
-  chainOf, collectionOf, decide, groundsOf, ownerOf, rightsIn, rootCollectionId, subjectOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type Facts,
+  chainOf, collectionOf, decide, groundsOf, ownerOf, rootCollectionId, subjectOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type Facts,
   type Ground, type ResourceRef,
 } from './decide';
-import { has, numberOf, triggerOperations, type Operation } from './operations';
+import { triggerOperations, type Operation } from './operations';
 import { Snapshot, type Change } from './snapshot';
 
 /** NOTIFY channel on which processes learn that facts have changed. */
@@ -26,7 +26,7 @@ export const organizationsCollectionId = '00000000-0000-7000-8000-000000000005';
 /**
  * Decides who may do what, synchronously, from a snapshot in memory. Every change of an account, membership, collection or placement is
  * a numbered row written in the same transaction; each process applies them in order, at NOTIFY. Without the database the
- * snapshot goes on as it is.
+ * snapshot goes on as it is for five minutes; then nothing is allowed until the database answers.
  */
 @Injectable()
 export class Access implements OnModuleInit, OnModuleDestroy {
@@ -36,6 +36,11 @@ export class Access implements OnModuleInit, OnModuleDestroy {
   private running: Promise<void> | null = null;
   private queued: Promise<void> | null = null;
   private readonly listeners = new Set<(change: Change | null) => void>();
+  /** When the facts were last known to be those of the database (ms since 1970), and whether that is too long ago. */
+  private trueAt = 0;
+  private stale = false;
+  /** How long decisions go on without the database; after that all but the system's own are refused. */
+  maxStaleMillis = 300_000;
 
   constructor(
     private readonly db: Db,
@@ -68,6 +73,7 @@ export class Access implements OnModuleInit, OnModuleDestroy {
 
   /** The decision on one resource; see `decide` for the rules. */
   can(ctx: Context, operation: Operation, resource: ResourceRef): Decision {
+    if (this.stale && ctx.actor.kind !== 'system') return tooOld;
     return decide(this.snapshot, ctx.actor, operation, resource);
   }
 
@@ -284,11 +290,19 @@ export class Access implements OnModuleInit, OnModuleDestroy {
     try {
       await this.refresh(systemContext('access.refresh'));
     } catch (error) {
-      this.logger.warn({ error: (error as Error).message }, 'the access snapshot could not be refreshed; it goes on as it is');
+      this.stale = Date.now() - this.trueAt > this.maxStaleMillis;
+      this.logger.warn({ error: (error as Error).message }, this.stale ? 'the access snapshot is too old: nothing is allowed until the database answers' : 'the access snapshot could not be refreshed; it goes on as it is');
     }
   }
 
   private async catchUp(ctx: Context): Promise<void> {
+    const asked = Date.now();
+    await this.readChanges(ctx);
+    this.trueAt = asked;
+    this.stale = false;
+  }
+
+  private async readChanges(ctx: Context): Promise<void> {
     if (this.snapshot.version !== null) {
       const rows = await this.db.query<{ version: string; change: Change }>(ctx, 'select version, change from access_changes where version > $1 order by version', [
         this.snapshot.version,
@@ -311,6 +325,8 @@ export class Access implements OnModuleInit, OnModuleDestroy {
     for (const listener of this.listeners) listener(change);
   }
 }
+
+const tooOld: Decision = { allowed: false, visible: false, reason: 'the database has not answered for too long to know who may do what' };
 
 /** Of a kind of resources those on which an operation is allowed: what belongs to `owners` and was not `moved` away, and the `ids`. */
 export interface ListScope {

@@ -122,7 +122,7 @@ export class Collections {
       const [locked] = await this.db.query(tx, 'select 1 from access_collections where id = $1 for share', [target.id]);
       if (!locked) throw requestProblem('not-found');
       await this.access.place(tx, resource, target.id);
-      await this.audit.record(tx, { action: `${resource.kind}.move`, outcome: 'success', resource: { kind: resource.kind, id: resource.id, name }, detail: { from: from.path, to: target.path } });
+      await this.audit.record(tx, { action: 'resource.move', outcome: 'success', resource: { kind: resource.kind, id: resource.id, name }, detail: { from: from.path, to: target.path } });
     });
     return { kind: resource.kind, id: resource.id, collection: target };
   }
@@ -130,7 +130,7 @@ export class Collections {
   private async judged(ctx: Context, operation: Operation, idOrPath: string, pointer?: string): Promise<CollectionFacts> {
     const ref = this.access.findCollection(ctx, idOrPath);
     const facts = ref && this.access.listCollectionFacts().get(ref.id);
-    if (pointer !== undefined && (!facts || !this.access.can(ctx, 'collection:view', ref!).visible)) throw requestProblem('invalid', { errors: [{ pointer, detail: 'no such collection' }] });
+    if (pointer !== undefined && (!facts || !this.access.can(ctx, 'collection:view', ref).visible)) throw requestProblem('invalid', { errors: [{ pointer, detail: 'no such collection' }] });
     if (!facts || !ref) throw requestProblem('not-found');
     this.access.assertCan(ctx, operation, ref);
     return facts;

@@ -5,7 +5,7 @@ import {
 } from './decide';
 import type { MemberRole } from './entities';
 import { gradeOf, operations, toSet, type Operation } from './operations';
-import { builtInRoles } from './roles';
+import { builtInRoles } from './built-in-roles';
 
 const account = (id: string, kind: AccountFacts['kind'], more: Partial<AccountFacts> = {}): AccountFacts => ({ id, kind, name: id, namespace: id, admin: false, active: true, ownerId: null, ...more });
 
@@ -206,7 +206,7 @@ describe('the decision', () => {
           members: [...roles].map(([key, role]) => [key.split(' ')[0]!, key.split(' ')[1]!, role]),
           placements: [...placedAt].flatMap(([id, collection]): [string, string, string][] => [['repository', id, collection], ['service', id, collection]]),
           collections: places.map((id, at) => [id, w.tree[at]!]), teams, teamMembers: [...teamRoles].map(([key, administers]) => [key.split(' ')[0]!, key.split(' ')[1]!, administers]),
-          roles: w.roles.map((list, at) => [`role${at}`, list.filter((operation) => gradeOf(operation as Operation) !== 'admin')]),
+          roles: w.roles.map((list, at) => [`role${at}`, list.filter((operation) => gradeOf(operation) !== 'admin')]),
           grants: w.grants.map(([[kind, id], role, target]) => [kind, id, role, target]),
         });
         const parent = w.parents[q.resource];

@@ -2,6 +2,7 @@ export * from './access';
 export * from './access.module';
 export * from './accounts';
 export * from './authenticator';
+export * from './built-in-roles';
 export * from './collections';
 export * from './decide';
 export * from './directory-settings';

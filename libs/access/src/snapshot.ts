@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { isGrantable, type AccountFacts, type CollectionFacts, type Facts, type GrantFacts, type RoleFacts, type TeamFacts } from './decide';
 import type { MemberRole } from './entities';
 import { toSet, type OperationSet } from './operations';
-import { builtInRoles } from './roles';
+import { builtInRoles } from './built-in-roles';
 
 const batch = 20_000;
 

@@ -5,13 +5,18 @@ import { generateKeyPairSync } from 'node:crypto';
 import { Access } from '../src/access';
 import { Accounts } from '../src/accounts';
 import { actorOf, Authenticator } from '../src/authenticator';
+import { Collections } from '../src/collections';
 import { Credentials } from '../src/credentials';
 import { DirectoryClient } from '../src/directory';
 import { DirectoryPeople } from '../src/directory-people';
 import { Directory } from '../src/directory-settings';
 import type { Account } from '../src/entities';
+import { Grants } from '../src/grants';
+import { Review } from '../src/review';
+import { Roles } from '../src/roles';
 import { Sessions } from '../src/sessions';
 import { SignInLimits } from '../src/sign-in-limits';
+import { Teams } from '../src/teams';
 import { Tokens } from '../src/tokens';
 
 /** The services of audit and access on one database, as one process has them. */
@@ -23,6 +28,11 @@ export interface AccessStack {
   tokens: Tokens;
   authenticator: Authenticator;
   directory: Directory;
+  teams: Teams;
+  roles: Roles;
+  grants: Grants;
+  collections: Collections;
+  review: Review;
   /** Stops following changes; call it before the database closes. */
   close(): Promise<void>;
 }
@@ -42,9 +52,14 @@ export async function makeAccess(db: Db, options: { clock?: Clock; config?: Conf
   const sessions = new Sessions(db, clock, sealer, access, audit, credentials, limits, config);
   const tokens = new Tokens(db, clock, sealer, access, accounts, audit);
   const authenticator = new Authenticator(db, clock, sealer, access, credentials);
+  const teams = new Teams(db, clock, access, accounts, audit);
+  const roles = new Roles(db, clock, access, audit);
+  const grants = new Grants(db, clock, access, accounts, teams, roles, audit);
+  const collections = new Collections(db, clock, access, audit);
+  const review = new Review(db, access, grants, roles, audit);
   await access.start();
   return {
-    audit, access, accounts, sessions, tokens, authenticator, directory,
+    audit, access, accounts, sessions, tokens, authenticator, directory, teams, roles, grants, collections, review,
     close: async () => {
       authenticator.onModuleDestroy();
       await access.onModuleDestroy();

@@ -1,8 +1,14 @@
 import { OrganizationsController, UsersController } from './accounts.controller';
 import { LdapController } from './ldap.controller';
-import { RightsController } from './rights.controller';
+import { CollectionsController, RightsController } from './rights.controller';
+import { GrantsController, RolesController } from './roles.controller';
 import { MeController, SessionsController } from './sessions.controller';
+import { TeamsController } from './teams.controller';
 import { TokensController } from './tokens.controller';
 
 /** Controllers of accounts, signing in and rights. */
-export const accessControllers = [SessionsController, MeController, TokensController, UsersController, OrganizationsController, RightsController, LdapController];
+export const accessControllers = [
+  SessionsController, MeController, TokensController, UsersController, OrganizationsController, TeamsController, RolesController, GrantsController, CollectionsController, RightsController,
+  LdapController,
+];
+export { level, teamLevel } from './teams.controller';

@@ -1,9 +1,10 @@
 import { Controller, Inject } from '@nestjs/common';
 import { z } from 'zod';
-import type { ResourceRef } from '@gantry/access';
+import { Grants, type ResourceRef } from '@gantry/access';
 import { Repositories, type Repository } from '@gantry/registry';
+import { level, teamLevel } from '../access';
 import { Resources } from '../http/resources';
-import { In, listOf, page, Route, time, type FindResource, type Input, type RouteInput } from '../http/route';
+import { idOrName, In, listOf, page, Route, time, type FindResource, type Input, type RouteInput } from '../http/route';
 
 const namespace = z.string().regex(/^[a-z0-9._-]{1,63}$/, 'the name of a user or organization, in lower case');
 const repositoryName = z.string().regex(/^[a-z0-9._-]{1,128}$/, 'lower-case letters, digits and ._- inside');
@@ -14,6 +15,7 @@ const description = z.string().max(2_000).regex(/^[^\0\p{Cs}]*$/u, 'no NUL, no b
 const params = z.strictObject({ namespace, name: repositoryName });
 const tagParams = params.extend({ tag });
 const digestParams = params.extend({ digest });
+const teamParams = params.extend({ team: idOrName.describe('of the organization that owns the repository') });
 const filters = page.extend({ namespace: namespace.optional().describe('only this account’s repositories') });
 const wanted = z.strictObject({
   namespace: namespace.describe('user or organization that owns it'),
@@ -40,7 +42,7 @@ const scope = (input: RouteInput, find: FindResource): Promise<ResourceRef | nul
 /** Repositories of the managed registry. A push by who may create one makes it too. */
 @Controller('api/v1/repositories')
 export class RepositoriesController {
-  constructor(@Inject(Repositories) private readonly repositories: Repositories, @Inject(Resources) resources: Resources) {
+  constructor(@Inject(Repositories) private readonly repositories: Repositories, @Inject(Grants) private readonly grants: Grants, @Inject(Resources) resources: Resources) {
     resources.register('repository', (ctx, value) => repositories.findRef(ctx, value));
   }
 
@@ -109,6 +111,29 @@ export class RepositoriesController {
   @Route({ method: 'GET', path: ':namespace/:name/events', summary: 'What happened in a repository', description: 'Newest first.', operation: 'repository:view', scope, params, query: page, response: listOf(event) })
   async events(@In() { ctx, params: place, query }: Input<Params, z.output<typeof page>>): Promise<unknown> {
     return this.repositories.events(ctx, (await this.find(ctx, place)).id, query);
+  }
+
+  @Route({ method: 'GET', path: ':namespace/:name/teams', summary: 'List the levels of teams on a repository', operation: 'repository:view', scope, params, response: listOf(teamLevel) })
+  async levels(@In() { ctx, params: place }: Input<Params>): Promise<unknown> {
+    const repository = await this.find(ctx, place);
+    return { items: await this.grants.listLevels(ctx, { repositoryId: repository.id, name: repository.path }), next: null };
+  }
+
+  @Route({
+    method: 'PUT', path: ':namespace/:name/teams/:team', summary: 'Give a team a level on a repository', description: '`read-only` pulls, `read-write` pushes too, `admin` also changes and deletes.',
+    operation: 'repository:manage-access', scope, params: teamParams, body: level, response: teamLevel, audit: 'grant.create',
+  })
+  async putLevel(@In() { ctx, params: { team, ...place }, body }: Input<z.output<typeof teamParams>, unknown, z.output<typeof level>>): Promise<unknown> {
+    const repository = await this.find(ctx, place);
+    return this.grants.putLevel(ctx, { repositoryId: repository.id, name: repository.path }, repository.accountId, team, body.level);
+  }
+
+  @Route({
+    method: 'DELETE', path: ':namespace/:name/teams/:team', summary: 'Take a team’s level on a repository back', operation: 'repository:manage-access', scope, params: teamParams, audit: 'grant.delete',
+  })
+  async deleteLevel(@In() { ctx, params: { team, ...place } }: Input<z.output<typeof teamParams>>): Promise<void> {
+    const repository = await this.find(ctx, place);
+    await this.grants.deleteLevel(ctx, { repositoryId: repository.id, name: repository.path }, repository.accountId, team);
   }
 
   private find(ctx: Input['ctx'], place: Params): Promise<Repository> {
