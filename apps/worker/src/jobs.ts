@@ -1,5 +1,5 @@
 import type { INestApplicationContext } from '@nestjs/common';
-import { Sessions } from '@gantry/access';
+import { DirectorySync, Sessions, syncDirectory } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { Relay, relayCall } from '@gantry/clusters';
 import { Deployments, DeliveryEvents, runDeployment } from '@gantry/delivery';
@@ -13,7 +13,9 @@ export function handlings(app: INestApplicationContext): Handling[] {
   const relay = app.get(Relay);
   const verdicts = app.get(Verdicts);
   const delivery = app.get(DeliveryEvents);
+  const directorySync = app.get(DirectorySync);
   return [
+    handle(syncDirectory, (ctx, payload) => directorySync.run(ctx, payload)),
     handle(relayCall, (ctx, payload) => relay.answer(ctx, payload)),
     handle(runDeployment, (ctx, payload) => deployments.run(ctx, payload)),
     on(imagePushed, 'auto-redeploy', (ctx, payload) => delivery.onImagePushed(ctx, payload)),
@@ -29,10 +31,12 @@ export function sweeps(app: INestApplicationContext): Sweep[] {
   const deployments = app.get(Deployments);
   const front = app.get(RegistryFront);
   const relay = app.get(Relay);
+  const directorySync = app.get(DirectorySync);
   return [
     // NOTIFY wakes the sequencer at once; this catches what it missed.
     { name: 'audit.seal', everySeconds: 1, run: (ctx) => audit.sealPending(ctx) },
     { name: 'access.expire-sessions', everySeconds: 3600, run: (ctx) => sessions.expire(ctx) },
+    { name: 'access.directory-sync', everySeconds: 30, run: (ctx) => directorySync.tick(ctx) },
     { name: 'delivery.sweep', everySeconds: 5, run: (ctx) => deployments.sweep(ctx) },
     { name: 'clusters.relay-expire', everySeconds: 30, run: (ctx) => relay.expire(ctx) },
     { name: 'registry.reconcile-pushes', everySeconds: 30, run: (ctx) => front.reconcilePushes(ctx) },

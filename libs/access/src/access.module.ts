@@ -8,6 +8,8 @@ import { Credentials } from './credentials';
 import { DirectoryClient } from './directory';
 import { DirectoryPeople } from './directory-people';
 import { Directory } from './directory-settings';
+import { DirectorySync } from './directory-sync';
+import { DirectoryTargets } from './directory-targets';
 import { Grants } from './grants';
 import { Review } from './review';
 import { Roles } from './roles';
@@ -16,7 +18,7 @@ import { SignInLimits } from './sign-in-limits';
 import { Teams } from './teams';
 import { Tokens } from './tokens';
 
-const services = [Access, Accounts, Authenticator, Collections, Directory, Grants, Review, Roles, Sessions, Teams, Tokens];
+const services = [Access, Accounts, Authenticator, Collections, Directory, DirectorySync, DirectoryTargets, Grants, Review, Roles, Sessions, Teams, Tokens];
 
 /** Accounts, signing in, and decisions. */
 @Module({

@@ -60,7 +60,7 @@ const catalogue = {
   session: { manage: 'own' },
   token: { manage: 'own' },
   audit: { view: 'system' },
-  directory: { view: 'system', update: 'admin' },
+  directory: { view: 'system', update: 'admin', sync: 'admin' },
   role: { view: 'own', create: 'admin', update: 'admin', delete: 'admin' },
   grant: { view: 'own', create: 'admin', delete: 'admin' },
   access: { review: 'system', settings: 'admin' },

@@ -80,6 +80,8 @@ export const accessProblem = defineProblems('access', {
     title: 'The directory does not answer',
     description: 'Try again later; local accounts can still sign in.',
   },
+  'directory-off': { kind: 'conflict', title: 'No directory is in use', description: 'Set the directory and enable it first.' },
+  'hold-over': { kind: 'conflict', title: 'These removals are held no longer', description: 'They were confirmed, have happened, or are not wanted any more.' },
   'directory-password-needed': {
     kind: 'invalid',
     title: 'Send the reader’s password again',

@@ -1,5 +1,5 @@
 import { Audit, AuditKey } from '@gantry/audit';
-import { SystemClock, uuidv7, type Actor, type Clock, type Config, type Context, type Db, makeContext } from '@gantry/platform';
+import { Leases, Outbox, SystemClock, uuidv7, type Actor, type Clock, type Config, type Context, type Db, makeContext } from '@gantry/platform';
 import { testConfig, testContext, testLogger, testSealer } from '@gantry/platform/testing';
 import { generateKeyPairSync } from 'node:crypto';
 import { Access } from '../src/access';
@@ -10,6 +10,8 @@ import { Credentials } from '../src/credentials';
 import { DirectoryClient } from '../src/directory';
 import { DirectoryPeople } from '../src/directory-people';
 import { Directory } from '../src/directory-settings';
+import { DirectorySync } from '../src/directory-sync';
+import { DirectoryTargets } from '../src/directory-targets';
 import type { Account } from '../src/entities';
 import { Grants } from '../src/grants';
 import { Review } from '../src/review';
@@ -28,6 +30,8 @@ export interface AccessStack {
   tokens: Tokens;
   authenticator: Authenticator;
   directory: Directory;
+  directorySync: DirectorySync;
+  directoryTargets: DirectoryTargets;
   teams: Teams;
   roles: Roles;
   grants: Grants;
@@ -38,7 +42,10 @@ export interface AccessStack {
 }
 
 /** Makes and starts the stack. The database needs `auditEntities` and `accessEntities`. */
-export async function makeAccess(db: Db, options: { clock?: Clock; config?: Config; auditKeyPem?: string | null } = {}): Promise<AccessStack> {
+export async function makeAccess(
+  db: Db,
+  options: { clock?: Clock; config?: Config; auditKeyPem?: string | null; directorySync?: typeof DirectorySync } = {},
+): Promise<AccessStack> {
   const clock = options.clock ?? new SystemClock();
   const config = options.config ?? testConfig();
   const sealer = testSealer();
@@ -57,9 +64,11 @@ export async function makeAccess(db: Db, options: { clock?: Clock; config?: Conf
   const grants = new Grants(db, clock, access, accounts, teams, roles, audit);
   const collections = new Collections(db, clock, access, audit);
   const review = new Review(db, access, grants, roles, audit);
+  const directoryTargets = new DirectoryTargets(db, clock, accounts, teams, audit);
+  const directorySync = new (options.directorySync ?? DirectorySync)(db, clock, accounts, teams, directory, people, directoryTargets, audit, new Outbox(db), new Leases(db), testLogger());
   await access.start();
   return {
-    audit, access, accounts, sessions, tokens, authenticator, directory, teams, roles, grants, collections, review,
+    audit, access, accounts, sessions, tokens, authenticator, directory, directorySync, directoryTargets, teams, roles, grants, collections, review,
     close: async () => {
       authenticator.onModuleDestroy();
       await access.onModuleDestroy();

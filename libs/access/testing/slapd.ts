@@ -49,6 +49,8 @@ export interface Slapd {
   /** Gives an entry another uid, and so another DN below `ou=people`; its entryUUID stays. Answers the new DN. */
   rename(dn: string, uid: string): Promise<string>;
   remove(dn: string): Promise<void>;
+  /** Changes anything, as the server's own administrator. */
+  asRoot<T>(work: (client: Client) => Promise<T>): Promise<T>;
   /** Ends the server and keeps its data; `start` brings it back on the same ports. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -77,9 +79,10 @@ export const oddPeople = {
 
 /**
  * Starts a server with its own configuration and data in a temporary directory; nothing of the system's is used but the program.
- * `tls: false` makes one that knows no TLS. Throws when slapd is not installed.
+ * `tls: false` makes one that knows no TLS; `ldif` is loaded besides the initial data; `limits` is a line of slapd.conf(5) for the reader account
+ * (`size.hard=100`). Throws when slapd is not installed.
  */
-export async function startSlapd(options: { tls?: boolean } = {}): Promise<Slapd> {
+export async function startSlapd(options: { tls?: boolean; ldif?: string; limits?: string } = {}): Promise<Slapd> {
   if (!existsSync(binary))
     throw new Error(`${binary} is missing: run the tests with \`npm test\`, which installs Debian's slapd and ldap-utils.`);
   const tls = options.tls ?? true;
@@ -95,8 +98,8 @@ export async function startSlapd(options: { tls?: boolean } = {}): Promise<Slapd
     await writeFile(join(directory, 'server.pem'), leaf.certificate);
     await writeFile(join(directory, 'server.key'), leaf.key, { mode: 0o600 });
     const configFile = join(directory, 'slapd.conf');
-    await writeFile(configFile, configuration(directory, tls), { mode: 0o600 });
-    await writeFile(join(directory, 'data.ldif'), initialData());
+    await writeFile(configFile, configuration(directory, tls, options.limits ?? 'size=unlimited'), { mode: 0o600 });
+    await writeFile(join(directory, 'data.ldif'), `${initialData()}\n${options.ldif ?? ''}`);
     await run('/usr/sbin/slapadd', ['-q', '-f', configFile, '-b', base, '-l', join(directory, 'data.ldif')]);
     closed = await serveClosedAccounts(join(directory, 'closed.sock'));
 
@@ -162,6 +165,7 @@ export async function startSlapd(options: { tls?: boolean } = {}): Promise<Slapd
         return `uid=${uid},ou=people,${base}`;
       },
       remove: (dn) => asRoot((client) => client.del(dn)),
+      asRoot,
       stop,
       start,
       close: async () => {
@@ -178,7 +182,7 @@ export async function startSlapd(options: { tls?: boolean } = {}): Promise<Slapd
   }
 }
 
-function configuration(directory: string, tls: boolean): string {
+function configuration(directory: string, tls: boolean, limits: string): string {
   const encryption = `
 TLSCACertificateFile ${directory}/ca.pem
 TLSCertificateFile ${directory}/server.pem
@@ -189,8 +193,11 @@ TLSVerifyClient never`;
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
+include /etc/ldap/schema/nis.schema
 attributetype ( 1.2.840.113556.1.4.2 NAME 'objectGUID' EQUALITY octetStringMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.40 SINGLE-VALUE )
-objectclass ( 1.3.6.1.4.1.32473.1.1 NAME 'adLike' AUXILIARY MAY objectGUID )
+attributetype ( 1.2.840.113556.1.4.8 NAME 'userAccountControl' EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
+attributetype ( 1.2.840.113556.1.4.159 NAME 'accountExpires' EQUALITY integerMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
+objectclass ( 1.3.6.1.4.1.32473.1.1 NAME 'adLike' AUXILIARY MAY ( objectGUID $ userAccountControl $ accountExpires ) )
 modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload back_sock
@@ -202,9 +209,10 @@ suffix "${base}"
 rootdn "${rootDn}"
 rootpw ${rootPassword}
 directory ${directory}/db
-maxsize 16777216
+maxsize 268435456
 dbnosync
-index objectClass,uid,mail eq
+limits dn.exact="${readerDn}" ${limits}
+index objectClass,uid,mail,member,entryUUID eq
 access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="ou=ad,${base}" attrs=entryUUID by * none
 access to dn.subtree="ou=blind,${base}" attrs=entryUUID by * none

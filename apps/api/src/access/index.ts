@@ -1,5 +1,5 @@
 import { OrganizationsController, UsersController } from './accounts.controller';
-import { LdapController } from './ldap.controller';
+import { DirectoryTargetsController, LdapController } from './ldap.controller';
 import { CollectionsController, RightsController } from './rights.controller';
 import { GrantsController, RolesController } from './roles.controller';
 import { MeController, SessionsController } from './sessions.controller';
@@ -9,6 +9,6 @@ import { TokensController } from './tokens.controller';
 /** Controllers of accounts, signing in and rights. */
 export const accessControllers = [
   SessionsController, MeController, TokensController, UsersController, OrganizationsController, TeamsController, RolesController, GrantsController, CollectionsController, RightsController,
-  LdapController,
+  LdapController, DirectoryTargetsController,
 ];
 export { level, teamLevel } from './teams.controller';
