@@ -22,6 +22,8 @@ export interface ActorLimits {
   operations?: string[];
   /** Repository ids. */
   repositories?: string[];
+  /** Collection ids; what lies in them, or below them, is within. */
+  collections?: string[];
 }
 
 /** First argument of every library call that reads or changes state: actor, transaction and request id. */
