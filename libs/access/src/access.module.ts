@@ -6,11 +6,12 @@ import { Authenticator } from './authenticator';
 import { Credentials } from './credentials';
 import { DirectoryClient } from './directory';
 import { Directory } from './directory-settings';
+import { SecondFactors } from './second-factors';
 import { Sessions } from './sessions';
 import { SignInLimits } from './sign-in-limits';
 import { Tokens } from './tokens';
 
-const services = [Access, Accounts, Authenticator, Directory, Sessions, Tokens];
+const services = [Access, Accounts, Authenticator, Directory, SecondFactors, Sessions, Tokens];
 
 /** Accounts, signing in, and decisions. */
 @Module({

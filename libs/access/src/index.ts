@@ -8,5 +8,6 @@ export * from './entities';
 export * from './names';
 export * from './operations';
 export * from './problems';
+export * from './second-factors';
 export * from './sessions';
 export * from './tokens';

@@ -9,15 +9,19 @@ import { Credentials } from '../src/credentials';
 import { DirectoryClient } from '../src/directory';
 import { Directory } from '../src/directory-settings';
 import type { Account } from '../src/entities';
+import { SecondFactors } from '../src/second-factors';
 import { Sessions } from '../src/sessions';
 import { SignInLimits } from '../src/sign-in-limits';
 import { Tokens } from '../src/tokens';
+
+export * from './authenticator';
 
 /** The services of audit and access on one database, as one process has them. */
 export interface AccessStack {
   audit: Audit;
   access: Access;
   accounts: Accounts;
+  secondFactors: SecondFactors;
   sessions: Sessions;
   tokens: Tokens;
   authenticator: Authenticator;
@@ -36,13 +40,14 @@ export async function makeAccess(db: Db, options: { clock?: Clock; config?: Conf
   const limits = new SignInLimits(db, clock);
   const accounts = new Accounts(db, clock, access, audit, limits, config, testLogger());
   const directory = new Directory(db, clock, sealer, access, audit, new DirectoryClient());
-  const credentials = new Credentials(db, accounts, directory, limits, audit);
-  const sessions = new Sessions(db, clock, sealer, access, audit, credentials, limits, config);
-  const tokens = new Tokens(db, clock, sealer, access, accounts, audit);
-  const authenticator = new Authenticator(db, clock, sealer, access, credentials);
+  const secondFactors = new SecondFactors(db, clock, sealer, access, accounts, audit, limits);
+  const credentials = new Credentials(db, accounts, directory, secondFactors, limits, audit);
+  const sessions = new Sessions(db, clock, sealer, access, audit, accounts, credentials, secondFactors, limits, config);
+  const tokens = new Tokens(db, clock, sealer, access, accounts, audit, config);
+  const authenticator = new Authenticator(db, clock, sealer, access, credentials, config);
   await access.start();
   return {
-    audit, access, accounts, sessions, tokens, authenticator, directory,
+    audit, access, accounts, secondFactors, sessions, tokens, authenticator, directory,
     close: async () => {
       authenticator.onModuleDestroy();
       await access.onModuleDestroy();

@@ -1,8 +1,12 @@
 import { OrganizationsController, UsersController } from './accounts.controller';
 import { LdapController } from './ldap.controller';
 import { RightsController } from './rights.controller';
+import { SecondFactorController } from './second-factor.controller';
 import { MeController, SessionsController } from './sessions.controller';
+import { SignInController } from './sign-in.controller';
 import { TokensController } from './tokens.controller';
 
 /** Controllers of accounts, signing in and rights. */
-export const accessControllers = [SessionsController, MeController, TokensController, UsersController, OrganizationsController, RightsController, LdapController];
+export const accessControllers = [
+  SessionsController, MeController, SecondFactorController, TokensController, UsersController, SignInController, OrganizationsController, RightsController, LdapController,
+];
