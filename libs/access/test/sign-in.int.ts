@@ -187,15 +187,15 @@ describe('signing in', () => {
 
     it.each(['another password', 'deactivation'])('do not begin with what was right before %s', async (what) => {
       const ann = await makeUser(stack, 'ann');
-      let running: Promise<string> | null = null;
+      const running: Promise<string>[] = [];
       await database.db.transaction(ctx, async (tx) => {
         if (what === 'deactivation') await stack.accounts.update(tx, 'ann', 1, { active: false });
         else await stack.accounts.resetPassword(tx, 'ann', 'quite another password');
-        running = tried('ann', ann.password);
+        running.push(tried('ann', ann.password));
         // It has read the old password, found it right, and waits for this transaction with its last step.
         await eventually('the sign-in waits', async () => (await query('select 1 from pg_locks where not granted')).length > 0);
       });
-      expect(await running).toBe('access.wrong-credentials');
+      expect(await Promise.all(running)).toEqual(['access.wrong-credentials']);
       expect(await query('select 1 from access_sessions')).toEqual([]);
     });
   });
@@ -477,10 +477,11 @@ describe('signing in', () => {
       const ann = await makeUser(stack, 'ann');
       const second = await enable('ann', ann.password);
       // Who does not know the password can’t use the codes up.
-      for (let n = 0; n < 9; n += 1) expect(await tried('ann', 'a wrong password', { code: '000000', address: '198.51.100.1' })).toBe('access.wrong-credentials');
-      for (let n = 0; n < 9; n += 1) expect(await tried('ann', ann.password, { address: '198.51.100.2' })).toBe('access.second-factor-required');
+      for (let n = 0; n < 2; n += 1) expect(await tried('ann', 'a wrong password', { code: '000000', address: '198.51.100.1' })).toBe('access.wrong-credentials');
+      for (let n = 0; n < 2; n += 1) expect(await tried('ann', ann.password, { address: '198.51.100.2' })).toBe('access.second-factor-required');
       const wrong = (offset: number): string => codeOf(second.secret, new Date(clock.now().getTime() + 3_600_000 + offset * 30_000));
-      for (let n = 0; n < 10; n += 1) expect(await tried('ann', ann.password, { code: wrong(n), address: `203.0.113.${n}` })).toBe('access.wrong-code');
+      const guesses = await Promise.all(Array.from({ length: 10 }, (_item, n) => tried('ann', ann.password, { code: wrong(n), address: `203.0.113.${n}` })));
+      expect(new Set(guesses)).toEqual(new Set(['access.wrong-code']));
       const problem = await signIn('ann', ann.password, { code: second.code() }).catch((error: unknown) => error);
       expect(problem).toMatchObject({ code: 'access.too-many-failures', headers: { 'retry-after': '3600' } });
       // The recovery codes can’t be guessed, so they are not held back.
@@ -488,9 +489,8 @@ describe('signing in', () => {
       clock.advance(3_601);
       expect(await tried('ann', ann.password, { code: second.code() })).toBe('in');
 
-      const pair = [];
-      for (let n = 0; n < 11; n += 1) pair.push(await tried('ann', ann.password, { code: 'aaaa-aaaa-aaaa-aaaa', address: '198.51.100.9' }));
-      expect(pair).toEqual([...Array.from({ length: 10 }, () => 'access.wrong-code'), 'access.too-many-failures']);
+      const pair = await Promise.all(Array.from({ length: 11 }, () => tried('ann', ann.password, { code: 'aaaa-aaaa-aaaa-aaaa', address: '198.51.100.9' })));
+      expect(pair.sort()).toEqual(['access.too-many-failures', ...Array.from({ length: 10 }, () => 'access.wrong-code')]);
     });
 
     it('is disabled with both factors, or taken away by another administrator', async () => {
