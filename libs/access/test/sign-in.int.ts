@@ -489,8 +489,9 @@ describe('signing in', () => {
       clock.advance(3_601);
       expect(await tried('ann', ann.password, { code: second.code() })).toBe('in');
 
-      const pair = await Promise.all(Array.from({ length: 11 }, () => tried('ann', ann.password, { code: 'aaaa-aaaa-aaaa-aaaa', address: '198.51.100.9' })));
-      expect(pair.sort()).toEqual(['access.too-many-failures', ...Array.from({ length: 10 }, () => 'access.wrong-code')]);
+      const guess = (): Promise<string> => tried('ann', ann.password, { code: 'aaaa-aaaa-aaaa-aaaa', address: '198.51.100.9' });
+      expect(new Set(await Promise.all(Array.from({ length: 10 }, guess)))).toEqual(new Set(['access.wrong-code']));
+      expect(await guess()).toBe('access.too-many-failures');
     });
 
     it('is disabled with both factors, or taken away by another administrator', async () => {
