@@ -371,7 +371,13 @@ describe('signing in', () => {
       expect(guesses.filter((guess) => guess === 'access.too-many-failures')).toHaveLength(2);
       expect(await tried('ann', ann.password, { address: '2001:db8:1:2:ffff::1' })).toBe('access.too-many-failures');
       expect(await tried('ann', ann.password, { address: '2001:db8:1:3::1' })).toBe('in');
-      expect(await rows('session.create')).toEqual(expect.arrayContaining([expect.objectContaining({ outcome: 'refused', detail: { code: 'access.too-many-failures' }, resource: 'ann' })]));
+      // What is over the limit is on record by address, whatever names were tried.
+      await Promise.all(['x', 'y', 'z'].map((name) => tried(name, 'x', { address: '203.0.113.7' })));
+      await query(`update access_sign_in_failures set count = 101 where key = '203.0.113.7' returning 1`);
+      for (const name of ['x', 'y', 'z']) expect(await tried(name, 'x', { address: '203.0.113.7' })).toBe('access.too-many-failures');
+      const refused = (await rows('session.create')).filter((row) => row.detail['code'] === 'access.too-many-failures' && row.resource === null);
+      expect(refused.map((row) => row.count).reduce((sum, count) => sum + count)).toBe(6);
+      expect(refused.map((row) => row.count)).toEqual(expect.arrayContaining([2]));
     });
   });
 

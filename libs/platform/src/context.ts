@@ -22,7 +22,7 @@ export interface ActorLimits {
   operations?: string[];
   /** Repository ids. */
   repositories?: string[];
-  /** Collection ids; what lies in them, or below them, is within. */
+  /** Collection ids; what lies in them or below. */
   collections?: string[];
 }
 
