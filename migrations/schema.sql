@@ -14,6 +14,7 @@ create table access_accounts (
   namespace text,
   owner_id uuid,
   password_hash text,
+  sign_in_epoch integer default 0 not null,
   source text not null,
   version integer default 1 not null,
   constraint access_accounts_check CHECK (((kind = 'robot'::text) = (owner_id IS NOT NULL))),
@@ -125,6 +126,17 @@ create table access_roles (
   constraint access_roles_pkey PRIMARY KEY (id)
 );
 
+create table access_second_factors (
+  account_id uuid not null,
+  confirmed_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  last_step bigint,
+  recovery_hashes text[] default '{}'::text[] not null,
+  secret_sealed text not null,
+  constraint access_second_factors_account_id_fkey FOREIGN KEY (account_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
+  constraint access_second_factors_pkey PRIMARY KEY (account_id)
+);
+
 create table access_service_credentials (
   created_at timestamp with time zone not null,
   expires_at timestamp with time zone not null,
@@ -146,6 +158,8 @@ create table access_sessions (
   expires_at timestamp with time zone not null,
   hash text not null,
   id uuid not null,
+  last_used_at timestamp with time zone default now() not null,
+  user_agent text,
   constraint access_sessions_account_id_fkey FOREIGN KEY (account_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
   constraint access_sessions_hash_key UNIQUE (hash),
   constraint access_sessions_pkey PRIMARY KEY (id)

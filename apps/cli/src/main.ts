@@ -68,13 +68,13 @@ const commands: Record<string, Command> = {
   },
   health: { help: 'say whether the role in this container works: `health api` or `health worker`', run: checkHealth },
   'reset-admin': {
-    help: 'give the recovery admin a new password: asked for on a terminal, else generated and printed once',
+    help: 'let the recovery admin in again: a new password (asked for on a terminal, else generated and printed once), active, without second factor',
     run: () =>
       withRooms(async (app) => {
         const asked = process.stdin.isTTY ? await ask('New password for admin (empty: generate one): ') : '';
         const password = asked === '' ? randomSecret('', 18) : asked;
-        await app.get(Accounts).resetPassword(systemContext('cli.reset-admin'), 'admin', password);
-        say(asked === '' ? `The admin's password is now: ${password}` : 'The admin has a new password; all its sessions have ended.');
+        await app.get(Accounts).recoverAdmin(systemContext('cli.reset-admin'), password);
+        say(asked === '' ? `The admin's password is now: ${password}` : 'The admin has a new password; all its sessions have ended, its second factor is off.');
         return 0;
       }),
   },

@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, closeSync, cpSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, parse } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { Client } from 'pg';
 import { pickFreePort, tryPort } from './checks';
 import type { Children } from './children';
 import { lastLines, openLog } from './logs';
-import { isErrno } from './proc';
+import { findProcess, isErrno } from './proc';
 import { StartError } from './start-error';
 
 /** Where the embedded PostgreSQL is. */
@@ -45,6 +46,9 @@ export function isPostmasterReady(text: string, pid: number): boolean {
   return Number(lines[0]) === pid && lines[7]?.trim() === 'ready';
 }
 
+/** How long init may take to fetch the end of a process. */
+const fetchSeconds = 15;
+
 /** A path whose socket file PostgreSQL can still bind: sun_path holds 107 bytes (unix(7)). */
 const longestSocketFolder = 107 - '/.s.PGSQL.65535'.length;
 
@@ -68,6 +72,8 @@ export async function startPostgres(home: string, children: Children): Promise<R
   const adminPassword = ensureSecret(join(home, 'postgres-admin-password'));
   const password = ensureSecret(join(home, 'postgres-password'));
   if (!existsSync(join(data, 'PG_VERSION'))) await initCluster({ base, data, native, adminPassword, user, logFile: children.logFile('postgres') });
+  const pidFile = join(data, 'postmaster.pid');
+  await waitFetched(Number(readIfThere(pidFile).split('\n')[0]));
   const port = await choosePort(base, children.hasOrphan('postgres'));
   const sockets = join(base, 'sockets');
   makeFolder(sockets, user);
@@ -89,10 +95,16 @@ export async function startPostgres(home: string, children: Children): Promise<R
     stop: { signal: 'SIGINT', graceSeconds: 20 }, // "fast": sessions are ended, the log is flushed
     adopt: true,
   });
-  const pidFile = join(data, 'postmaster.pid');
   await children.waitReady(child, 60, () => Promise.resolve(isPostmasterReady(readIfThere(pidFile), child.pid)));
   await ensureDatabase({ port, adminPassword, password });
   return { databaseUrl: `postgres://gantry:${password}@127.0.0.1:${port}/gantry`, port, adopted: child.adopted };
+}
+
+// PostgreSQL refuses a folder whose `postmaster.pid` names a process that the kernel still lists, and a killed one is listed until its parent
+// has fetched its end: for a child of ours that was killed with us, until init has.
+async function waitFetched(pid: number): Promise<void> {
+  if (!Number.isInteger(pid) || pid <= 0) return;
+  for (const deadline = Date.now() + fetchSeconds * 1000; existsSync(`/proc/${pid}`) && findProcess(pid) === null && Date.now() < deadline; ) await wait(50);
 }
 
 function readIfThere(file: string): string {

@@ -199,13 +199,29 @@ describe('PostgreSQL', () => {
     const { pid } = JSON.parse(readFileSync(join(home, 'run/postgres.json'), 'utf8')) as { pid: number };
     process.kill(pid, 'SIGKILL');
     const last = open();
-    await until(() => !existsSync(`/proc/${pid}`));
+    await until(() => identify(pid) === null);
     const four = await startPostgres(home, last);
     expect(await query(four.databaseUrl, 'select x from kept')).toEqual([7]);
     await expect(query(four.databaseUrl.replace(/:[^:@]+@/, ':wrong@'), 'select 1')).rejects.toThrow(/password authentication failed/);
     await last.stopAll();
     expect(statSync(join(home, 'postgres-password')).mode & 0o777).toBe(0o600);
     await until(() => processesOf(home).length === 0);
+  });
+
+  it('waits for the kernel to forget a killed server, which PostgreSQL would take for one that runs', async () => {
+    const first = open();
+    await startPostgres(home, first);
+    await first.stopAll();
+    // A process that has ended, and whose parent looks the other way for two seconds.
+    const parent = spawn('/bin/sh', ['-c', '(exit 0) & echo $!; exec sleep 2'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const pid = Number(await new Promise((resolve) => parent.stdout.once('data', (text: Buffer) => resolve(text.toString()))));
+    await until(() => readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '));
+    writeFileSync(join(home, 'postgres/data/postmaster.pid'), `${pid}\n`);
+    const children = open();
+    const again = await startPostgres(home, children);
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    expect(await query(again.databaseUrl, 'select 1')).toEqual([1]);
+    await children.stopAll();
   });
 });
 

@@ -13,12 +13,13 @@ import { DirectoryTargets } from './directory-targets';
 import { Grants } from './grants';
 import { Review } from './review';
 import { Roles } from './roles';
+import { SecondFactors } from './second-factors';
 import { Sessions } from './sessions';
 import { SignInLimits } from './sign-in-limits';
 import { Teams } from './teams';
 import { Tokens } from './tokens';
 
-const services = [Access, Accounts, Authenticator, Collections, Directory, DirectorySync, DirectoryTargets, Grants, Review, Roles, Sessions, Teams, Tokens];
+const services = [Access, Accounts, Authenticator, Collections, Directory, DirectorySync, DirectoryTargets, Grants, Review, Roles, SecondFactors, Sessions, Teams, Tokens];
 
 /** Accounts, signing in, and decisions. */
 @Module({

@@ -2,11 +2,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { Audit } from '@gantry/audit';
-import { Clock, CONFIG, Db, decodeCursor, isUuid, LOGGER, requestProblem, toPage, uuidv7, type Config, type Context, type Logger, type Page } from '@gantry/platform';
+import {
+  Clock, CONFIG, Db, decodeCursor, isUniqueViolation, isUuid, LOGGER, requestProblem, toPage, uuidv7, type Config, type Context, type Logger, type Page,
+} from '@gantry/platform';
 import { Access, organizationsCollectionId, privateCollectionId, sharedCollectionId } from './access';
 import type { AccountFacts, ResourceRef } from './decide';
 import { Account, Collection, type AccountKind, type AccountSource, type MemberRole } from './entities';
-import { adminName, assertLocalName, isDirectoryName, isReservedName, nameKey, namespaceOf } from './names';
+import { adminName, assertLocalName, assertNamespace, isDirectoryName, isReservedName, nameKey, namespaceOf } from './names';
 import { assertPasswordRule, hashPassword, verifyPassword } from './passwords';
 import { accessProblem } from './problems';
 import { SignInLimits } from './sign-in-limits';
@@ -184,32 +186,43 @@ export class Accounts {
 
   /**
    * Changes a user or organization. Deactivating ends its sessions; its tokens do nothing from then on, on every replica within a second.
-   * @throws request.not-found, request.precondition-failed, access.last-admin, access.not-a-user
+   * A namespace is set where there is none, in lower case, and stays.
+   * @throws request.not-found, request.precondition-failed, access.last-admin, access.not-a-user, access.namespace-set, namespace-invalid, name-taken
    */
   async update(
     ctx: Context,
     idOrName: string,
     version: number,
-    change: { active?: boolean; admin?: boolean; displayName?: string | null; mail?: string | null },
+    change: { active?: boolean; admin?: boolean; displayName?: string | null; mail?: string | null; namespace?: string },
   ): Promise<Account> {
     return this.db.transaction(ctx, async (tx) => {
       const before = await this.lock(tx, (await this.get(tx, idOrName)).id);
       if (before.version !== version) throw requestProblem('precondition-failed');
       if (change.admin === true && before.kind !== 'user') throw accessProblem('not-a-user', { errors: [{ pointer: '/admin', detail: 'only users' }] });
-      const after: Account = { ...before, ...definedOnly(change), version: before.version + 1 };
+      const wish = { ...definedOnly(change), ...(change.namespace === undefined ? {} : { namespace: newNamespace(before, change.namespace) }) };
+      const after: Account = { ...before, ...wish, version: before.version + 1 };
       if (before.admin && before.active && !(after.admin && after.active)) await this.assertOtherAdmin(tx, before.id);
-      await this.db.query(
-        tx,
-        `update access_accounts set active = $2, admin = $3, display_name = $4, mail = $5, version = $6 where id = $1 returning 1`,
-        [after.id, after.active, after.admin, after.displayName, after.mail, after.version],
-      );
+      await this.write(tx, after);
       if (!after.active) await this.endSessions(tx, after.id, null);
       // Who opens or closes an account takes the decision away from the directory.
       if (change.active !== undefined) await this.db.query(tx, 'update access_directory_people set left_at = null, left_reason = null where account_id = $1 returning 1', [after.id]);
-      await this.audit.record(tx, { action: 'account.update', resource: { kind: 'account', id: after.id, name: after.name }, outcome: 'success', detail: definedOnly(change) });
+      await this.audit.record(tx, { action: 'account.update', resource: { kind: 'account', id: after.id, name: after.name }, outcome: 'success', detail: wish });
       await this.access.publish(tx, [{ type: 'account', account: factsOf(after) }]);
       return after;
     });
+  }
+
+  private async write(tx: Context, account: Account): Promise<void> {
+    try {
+      await this.db.query(
+        tx,
+        `update access_accounts set active = $2, admin = $3, display_name = $4, mail = $5, namespace = $6, version = $7 where id = $1 returning 1`,
+        [account.id, account.active, account.admin, account.displayName, account.mail, account.namespace, account.version],
+      );
+    } catch (error) {
+      if (isUniqueViolation(error, 'access_accounts_namespace')) throw accessProblem('name-taken', { errors: [{ pointer: '/namespace', detail: 'taken' }], cause: error });
+      throw error;
+    }
   }
 
   /** Removes a robot's account with its tokens; its name is free again. */
@@ -299,7 +312,33 @@ export class Accounts {
     });
   }
 
-  /** Sets a local user's password and ends its sessions. For administrators and the `reset-admin` command. @throws request.not-found, access.password-not-local, access.password-rule */
+  /**
+   * Gives the recovery administrator a new password and all that it needs to sign in with it: it is there, active and an administrator, without a
+   * second factor and without failures. For the `reset-admin` command. @throws access.password-rule
+   */
+  async recoverAdmin(ctx: Context, password: string): Promise<void> {
+    assertPasswordRule(password);
+    const passwordHash = await hashPassword(password);
+    await this.db.transaction(ctx, async (tx) => {
+      const known = await this.find(tx, adminName);
+      const before = known
+        ? await this.lock(tx, known.id)
+        : await this.create(tx, { source: 'local', externalId: null, kind: 'user', name: adminName, admin: true, displayName: 'Recovery administrator' }, 'user.create');
+      const after: Account = { ...before, active: true, admin: true, version: before.version + 1 };
+      await this.write(tx, after);
+      await this.storePassword(tx, after, passwordHash, null);
+      const removed = await this.db.query(tx, 'delete from access_second_factors where account_id = $1 and confirmed_at is not null returning 1', [after.id]);
+      if (removed.length > 0) await this.audit.record(tx, { action: 'second-factor.remove', resource: { kind: 'account', id: after.id, name: after.name }, outcome: 'success' });
+      await this.limits.forget(tx, { id: after.id, name: nameKey(after.name) });
+      await this.audit.record(tx, {
+        action: 'account.recover', resource: { kind: 'account', id: after.id, name: after.name }, outcome: 'success',
+        detail: { wasActive: before.active, wasAdmin: before.admin, hadSecondFactor: removed.length > 0 },
+      });
+      await this.access.publish(tx, [{ type: 'account', account: factsOf(after) }]);
+    });
+  }
+
+  /** Sets a local user's password and ends its sessions. For administrators. @throws request.not-found, access.password-not-local, access.password-rule */
   async resetPassword(ctx: Context, idOrName: string, password: string): Promise<void> {
     const account = await this.get(ctx, idOrName);
     await this.setPassword(ctx, account, password, '/password', null);
@@ -310,20 +349,33 @@ export class Accounts {
    * @throws access.wrong-current-password, access.password-not-local, access.password-rule, access.too-many-failures
    */
   async changePassword(ctx: Context, input: { current: string; next: string }): Promise<void> {
-    if (ctx.actor.kind !== 'user' || ctx.actor.id === null) throw accessProblem('not-a-user');
-    const account = await this.getById(ctx, ctx.actor.id);
+    const account = await this.getSelf(ctx);
     if (account.source !== 'local') throw accessProblem('password-not-local');
+    await this.assertCurrentPassword(ctx, account, input.current, { action: 'account.change-password', pointer: '/current' });
+    await this.setPassword(ctx, account, input.next, '/next', ctx.actor.credentialId);
+  }
+
+  /** The account of the person who acts. @throws access.not-a-user */
+  async getSelf(ctx: Context): Promise<Account> {
+    if (ctx.actor.kind !== 'user' || ctx.actor.id === null) throw accessProblem('not-a-user');
+    return this.getById(ctx, ctx.actor.id);
+  }
+
+  /**
+   * Asks for the password of somebody who is signed in, before what a stolen session must not do. `action` is what is refused, `pointer` the password's
+   * field. @throws access.wrong-current-password, access.too-many-failures
+   */
+  async assertCurrentPassword(ctx: Context, account: Account, password: string, wish: { action: string; pointer: string }): Promise<void> {
     const [row] = await this.db.query<{ password_hash: string | null }>(ctx, 'select password_hash from access_accounts where id = $1', [account.id]);
     // Somebody with a stolen session must not be able to try passwords faster than at the sign-in.
     const attempt = await this.limits.attempt(ctx, nameKey(account.name));
-    if (!(await verifyPassword(input.current, row?.password_hash ?? null))) {
+    if (!(await verifyPassword(password, row?.password_hash ?? null))) {
       await this.audit.recordRefusal(ctx, {
-        action: 'account.change-password', resource: { kind: 'account', id: account.id, name: account.name }, outcome: 'refused', detail: { code: 'access.wrong-current-password' },
+        action: wish.action, resource: { kind: 'account', id: account.id, name: account.name }, outcome: 'refused', detail: { code: 'access.wrong-current-password' },
       });
-      throw accessProblem('wrong-current-password', { errors: [{ pointer: '/current', detail: 'not the current password' }] });
+      throw accessProblem('wrong-current-password', { errors: [{ pointer: wish.pointer, detail: 'not the current password' }] });
     }
     await attempt.succeeded();
-    await this.setPassword(ctx, account, input.next, '/next', ctx.actor.credentialId);
   }
 
   private async setPassword(ctx: Context, account: Account, password: string, pointer: string, keepSession: string | null): Promise<void> {
@@ -331,12 +383,16 @@ export class Accounts {
     assertPasswordRule(password, pointer);
     const hash = await hashPassword(password);
     await this.db.transaction(ctx, async (tx) => {
-      await this.db.query(tx, 'update access_accounts set password_hash = $2, version = version + 1 where id = $1 returning 1', [account.id, hash]);
-      await this.endSessions(tx, account.id, keepSession);
-      await this.audit.record(tx, { action: 'account.change-password', resource: { kind: 'account', id: account.id, name: account.name }, outcome: 'success' });
-      await this.access.publish(tx, [{ type: 'credentials', accountId: account.id }]);
-      if (nameKey(account.name) === adminName) await this.db.afterCommit(tx, () => this.removeAdminPasswordFile());
+      await this.db.query(tx, 'update access_accounts set version = version + 1 where id = $1 returning 1', [account.id]);
+      await this.storePassword(tx, account, hash, keepSession);
     });
+  }
+
+  private async storePassword(tx: Context, account: Account, hash: string, keepSession: string | null): Promise<void> {
+    await this.db.query(tx, 'update access_accounts set password_hash = $2 where id = $1 returning 1', [account.id, hash]);
+    await this.endSessions(tx, account.id, keepSession);
+    await this.audit.record(tx, { action: 'account.change-password', resource: { kind: 'account', id: account.id, name: account.name }, outcome: 'success' });
+    if (nameKey(account.name) === adminName) await this.db.afterCommit(tx, () => this.removeAdminPasswordFile());
   }
 
   private async removeAdminPasswordFile(): Promise<void> {
@@ -345,8 +401,12 @@ export class Accounts {
     await rm(file, { force: true }).catch((error: Error) => this.logger.info({ file, error: error.message }, 'the first password’s file could not be removed'));
   }
 
-  /** Ends an account's sessions but one; their tokens are void at once here and within a second elsewhere. */
-  private async endSessions(tx: Context, accountId: string, keep: string | null): Promise<void> {
+  /**
+   * Ends an account's sessions but one, and the sign-ins that are under way, in the context's transaction: what proves the account has changed.
+   * Their tokens and remembered passwords are void at once here and within a second elsewhere.
+   */
+  async endSessions(tx: Context, accountId: string, keep: string | null): Promise<void> {
+    await this.db.query(tx, 'update access_accounts set sign_in_epoch = sign_in_epoch + 1 where id = $1 returning 1', [accountId]);
     await this.db.query(tx, 'delete from access_sessions where account_id = $1 and ($2::uuid is null or id <> $2) returning 1', [accountId, keep]);
     await this.access.publish(tx, [{ type: 'credentials', accountId }]);
   }
@@ -374,6 +434,14 @@ export class Accounts {
 /** Reference of an account for `can`. */
 export function accountRef(id: string): ResourceRef {
   return { kind: 'account', id };
+}
+
+/** The namespace that an account without one may have. @throws access.namespace-set, access.namespace-invalid, access.not-a-user */
+function newNamespace(account: Account, wish: string): string {
+  if (account.kind === 'robot') throw accessProblem('not-a-user', { errors: [{ pointer: '/namespace', detail: 'robots have none' }] });
+  const namespace = assertNamespace(wish);
+  if (account.namespace !== null && account.namespace !== namespace) throw accessProblem('namespace-set', { errors: [{ pointer: '/namespace', detail: `it is ${account.namespace}` }] });
+  return namespace;
 }
 
 /** What the snapshot keeps of an account. */

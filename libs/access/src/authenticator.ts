@@ -1,16 +1,19 @@
 import { hash, randomBytes } from 'node:crypto';
-import { Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { Clock, constantTimeEqual, Db, Sealer, type Actor, type ActorLimits, type Context } from '@gantry/platform';
+import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Clock, CONFIG, constantTimeEqual, Db, Sealer, type Actor, type ActorLimits, type Config, type Context } from '@gantry/platform';
 import { Access } from './access';
 import { Credentials } from './credentials';
 import type { AccountFacts } from './decide';
 import { nameKey } from './names';
 import { tokenPrefixes } from './passwords';
 import type { Change } from './snapshot';
+import { accountTokenPrefixes, isPossibleToken } from './token-format';
 
 /** A verified credential is trusted for this long at most, counted from when it was verified. */
 const rememberMillis = 60_000;
 const maxRemembered = 20_000;
+/** When something was used last is written so often at most. */
+const lastUseMillis = 60_000;
 
 interface Remembered {
   /** Null for service credentials. */
@@ -42,6 +45,7 @@ export class Authenticator implements OnModuleDestroy {
     private readonly sealer: Sealer,
     private readonly access: Access,
     private readonly credentials: Credentials,
+    @Inject(CONFIG) private readonly config: Config,
   ) {
     this.unsubscribe = access.onChange((change) => this.forget(change));
   }
@@ -53,13 +57,14 @@ export class Authenticator implements OnModuleDestroy {
   /** The actor of a session, personal or robot token; null when it is unknown, over, or its account inactive. */
   async bearer(ctx: Context, token: string): Promise<Actor | null> {
     if (token.startsWith(tokenPrefixes.session)) return this.actor(await this.remember(`s${token}`, () => this.findSession(ctx, token)));
-    if (isAccountToken(token)) return this.actor(await this.remember(`t${token}`, () => this.findToken(ctx, token)));
+    if (isPossibleToken(token)) return this.actor(await this.remember(`t${token}`, () => this.findToken(ctx, token)));
     return null;
   }
 
   /**
    * The actor of a user name and password, where the password may be a personal or robot token (of the account with that name) or a service's
-   * credential; null when wrong. @throws access.too-many-failures, access.name-taken, access.directory-misconfigured, access.directory-unavailable
+   * credential; null when wrong. A password is not enough for an account with a second factor.
+   * @throws access.token-needed, access.too-many-failures, access.name-taken, access.directory-misconfigured, access.directory-unavailable
    */
   async basic(ctx: Context, username: string, password: string): Promise<Actor | null> {
     if (password.startsWith(tokenPrefixes.service)) {
@@ -119,17 +124,33 @@ export class Authenticator implements OnModuleDestroy {
   }
 
   private async findSession(ctx: Context, token: string): Promise<Remembered | null> {
-    const [row] = await this.db.query<{ id: string; account_id: string; expires_at: Date }>(
-      ctx, 'select id, account_id, expires_at from access_sessions where hash = $1 and expires_at > $2', [this.sealer.hash(token, 'session'), this.clock.now()]);
-    return row ? this.fresh({ accountId: row.account_id, credentialId: row.id, limits: null, serviceName: null }, row.expires_at) : null;
+    const now = this.clock.now();
+    const [row] = await this.db.query<{ id: string; account_id: string; expires_at: Date; last_used_at: Date }>(
+      ctx, 'select id, account_id, expires_at, last_used_at from access_sessions where hash = $1 and expires_at > $2', [this.sealer.hash(token, 'session'), now]);
+    if (!row) return null;
+    const expiresAt = await this.useSession(ctx, row, now);
+    return expiresAt && this.fresh({ accountId: row.account_id, credentialId: row.id, limits: null, serviceName: null }, expiresAt);
+  }
+
+  /** Notes the use of a session and renews it where it is near its end, writing only where one of the two is due. Null: it was ended meanwhile. */
+  private async useSession(ctx: Context, session: { id: string; expires_at: Date; last_used_at: Date }, now: Date): Promise<Date | null> {
+    const left = session.expires_at.getTime() - now.getTime();
+    const renew = left <= this.config.sessionRenewalMinutes * 60_000;
+    if (!renew && !isLongAgo(session.last_used_at, now)) return session.expires_at;
+    const expiresAt = renew ? new Date(now.getTime() + this.config.sessionMinutes * 60_000) : session.expires_at;
+    // Another process may have renewed it a moment ago: the later end stays.
+    const [used] = await this.db.query<{ expires_at: Date }>(
+      ctx, 'update access_sessions set last_used_at = greatest(last_used_at, $2), expires_at = greatest(expires_at, $3) where id = $1 returning expires_at', [session.id, now, expiresAt]);
+    return used?.expires_at ?? null;
   }
 
   private async findToken(ctx: Context, token: string): Promise<Remembered | null> {
-    const [row] = await this.db.query<{ id: string; account_id: string; limits: ActorLimits | null; expires_at: Date }>(
-      ctx,
-      'update access_tokens set last_used_at = $2 where hash = $1 and expires_at > $2 returning id, account_id, limits, expires_at',
-      [this.sealer.hash(token, 'token'), this.clock.now()],
-    );
+    const now = this.clock.now();
+    const [row] = await this.db.query<{ id: string; account_id: string; limits: ActorLimits | null; expires_at: Date; last_used_at: Date | null }>(
+      ctx, 'select id, account_id, limits, expires_at, last_used_at from access_tokens where hash = $1 and expires_at > $2', [this.sealer.hash(token, 'token'), now]);
+    if (row && (row.last_used_at === null || isLongAgo(row.last_used_at, now))) {
+      await this.db.query(ctx, 'update access_tokens set last_used_at = greatest(last_used_at, $2) where id = $1 returning 1', [row.id, now]);
+    }
     return row ? this.fresh({ accountId: row.account_id, credentialId: row.id, limits: row.limits, serviceName: null }, row.expires_at) : null;
   }
 
@@ -146,9 +167,9 @@ export class Authenticator implements OnModuleDestroy {
 
   private async checkPassword(ctx: Context, username: string, password: string): Promise<Remembered | null> {
     const startedAt = this.clock.now();
-    const account = await this.credentials.check(ctx, username, password);
-    if (!account) return null;
-    return { accountId: account.id, credentialId: null, limits: null, serviceName: null, until: startedAt.getTime() + rememberMillis };
+    const proven = await this.credentials.check(ctx, username, password, 'no-codes');
+    if (!proven) return null;
+    return { accountId: proven.account.id, credentialId: null, limits: null, serviceName: null, until: startedAt.getTime() + rememberMillis };
   }
 
   private fresh(found: Omit<Remembered, 'until'>, expiresAt: Date): Remembered {
@@ -165,7 +186,11 @@ export class Authenticator implements OnModuleDestroy {
 }
 
 function isAccountToken(text: string): boolean {
-  return text.startsWith(tokenPrefixes.personal) || text.startsWith(tokenPrefixes.robot);
+  return accountTokenPrefixes.some((prefix) => text.startsWith(prefix));
+}
+
+function isLongAgo(time: Date, now: Date): boolean {
+  return now.getTime() - time.getTime() >= lastUseMillis;
 }
 
 /** The actor for an account that has proven itself by a credential. */

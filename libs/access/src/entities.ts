@@ -30,6 +30,8 @@ export class Account {
   @Column('timestamptz', { name: 'created_at' }) createdAt!: Date;
   /** Grows with each change (ETag). */
   @Column('integer') version!: number;
+  /** Grows when what proves the account has changed: a sign-in that began before does not become a session. */
+  @Column('integer', { name: 'sign_in_epoch', default: 0 }) signInEpoch!: number;
 }
 
 /** One member of an organization. */
@@ -48,8 +50,12 @@ export class Session {
   @Column('uuid', { name: 'account_id' }) accountId!: string;
   @Column('text', { select: false }) hash!: string;
   @Column('text', { nullable: true }) address!: string | null;
+  /** What the client called itself when it signed in. */
+  @Column('text', { name: 'user_agent', nullable: true }) userAgent!: string | null;
   @Column('timestamptz', { name: 'created_at' }) createdAt!: Date;
   @Column('timestamptz', { name: 'expires_at' }) expiresAt!: Date;
+  /** To the minute. */
+  @Column('timestamptz', { name: 'last_used_at' }) lastUsedAt!: Date;
 }
 
 /** A personal or robot token; the token itself is not kept. */

@@ -16,6 +16,7 @@ export * from './operations';
 export * from './problems';
 export * from './review';
 export * from './roles';
+export * from './second-factors';
 export * from './sessions';
 export * from './teams';
 export * from './tokens';

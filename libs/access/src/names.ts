@@ -24,6 +24,15 @@ export function namespaceOf(name: string): string | null {
   return key.length <= 63 && pathComponent.test(key) ? key : null;
 }
 
+/** The namespace that a wish names, in lower case. @throws access.namespace-invalid */
+export function assertNamespace(wish: string, pointer = '/namespace'): string {
+  const namespace = namespaceOf(wish);
+  if (namespace === null || isReservedName(namespace) || isUuid(namespace)) {
+    throw accessProblem('namespace-invalid', { errors: [{ pointer, detail: 'not a namespace, or reserved' }] });
+  }
+  return namespace;
+}
+
 /** Names that nobody gets: ours, the protocols', and the form of service credentials' user names. */
 export function isReservedName(name: string): boolean {
   const key = nameKey(name);

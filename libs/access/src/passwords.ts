@@ -41,6 +41,11 @@ export async function verifyPassword(password: string, hash: string | null): Pro
   return timingSafeEqual(actual, expected) && hash !== null;
 }
 
+/** Whether a password was hashed with other costs than new ones are; the next sign-in that proves it right can renew the hash. */
+export function isOutdatedHash(hash: string): boolean {
+  return !hash.startsWith(`scrypt$${cost}$${blockSize}$${parallel}$`);
+}
+
 function derive(password: string, salt: Buffer, log2N: number, r: number, p: number): Promise<Buffer> {
   const options: ScryptOptions = { N: 2 ** log2N, r, p, maxmem: 256 * r * 2 ** log2N };
   return new Promise((resolve, reject) => {

@@ -8,6 +8,38 @@ export const accessProblem = defineProblems('access', {
     description: 'Check both; a deactivated account can’t sign in either.',
   },
   'wrong-current-password': { kind: 'forbidden', title: 'The current password is not right', description: 'Send the password with which you sign in now.' },
+  'second-factor-required': {
+    kind: 'unauthenticated',
+    title: 'A code is needed as well',
+    description: 'The password is right. Send it again together with `code`: six digits of your authenticator, or one of your recovery codes.',
+  },
+  'wrong-code': {
+    kind: 'unauthenticated',
+    title: 'The code is not right',
+    description: 'Send the code that your authenticator shows now; each works once. A recovery code does as well. Check the clock of your device.',
+  },
+  'wrong-current-code': {
+    kind: 'forbidden',
+    title: 'The code is not right',
+    description: 'Send the code that your authenticator shows now; each works once. Check the clock of your device.',
+  },
+  'token-needed': {
+    kind: 'unauthenticated',
+    title: 'This account signs in here with a token only',
+    description: 'It has a second factor, so its password is not enough. Make a personal token (`POST /api/v1/tokens`) and use it in the password’s place.',
+  },
+  'second-factor-on': { kind: 'conflict', title: 'There is a second factor already', description: 'Disable it first to set up another device.' },
+  'second-factor-off': { kind: 'conflict', title: 'There is no second factor', description: 'Nothing to do; the account signs in with its password.' },
+  'second-factor-not-begun': {
+    kind: 'conflict',
+    title: 'No second factor waits for its first code',
+    description: 'Begin anew with `POST /api/v1/me/second-factor`; a secret waits for an hour.',
+  },
+  'second-factor-not-local': {
+    kind: 'conflict',
+    title: 'This account signs in with another source',
+    description: 'Second factors are for local accounts; set one up in the directory.',
+  },
   'too-many-failures': {
     kind: 'rate-limited',
     title: 'Too many failed sign-ins',
@@ -23,6 +55,12 @@ export const accessProblem = defineProblems('access', {
     kind: 'invalid',
     title: 'This can’t be a name',
     description: 'Use 1 to 63 letters, digits and single `.`, `_` or `-` between them.',
+  },
+  'namespace-set': { kind: 'conflict', title: 'The account has a namespace already', description: 'A namespace is set once; repositories live under it.' },
+  'namespace-invalid': {
+    kind: 'invalid',
+    title: 'This can’t be a namespace',
+    description: 'Use 1 to 63 lower-case letters, digits and separators (`.`, `_`, `__` or `-`) between them; the name must not be reserved.',
   },
   'password-rule': { kind: 'invalid', title: 'The password breaks the rule', description: 'Use 12 to 1024 characters.' },
   'password-not-local': {
@@ -69,7 +107,7 @@ export const accessProblem = defineProblems('access', {
     title: 'A robot needs limits',
     description: 'Name the operations that the robot may do in `limits.operations`.',
   },
-  'token-expiry': { kind: 'invalid', title: 'The token’s end is out of range', description: 'Choose a time in the future, at most two years away.' },
+  'token-expiry': { kind: 'invalid', title: 'The token’s end is out of range', description: 'Choose a time in the future, no further away than the setting `GANTRY_TOKEN_MAX_DAYS` allows.' },
   'directory-misconfigured': {
     kind: 'unavailable',
     title: 'The directory refuses our settings',

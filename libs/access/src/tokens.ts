@@ -1,14 +1,13 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { Audit } from '@gantry/audit';
-import { Clock, Db, decodeCursor, isUuid, randomSecret, requestProblem, Sealer, toPage, uuidv7, type ActorLimits, type Context, type Page } from '@gantry/platform';
+import { Clock, CONFIG, Db, decodeCursor, isUuid, randomSecret, requestProblem, Sealer, toPage, uuidv7, type ActorLimits, type Config, type Context, type Page } from '@gantry/platform';
 import { Access } from './access';
 import { accountRef, Accounts } from './accounts';
 import { Account, Token } from './entities';
 import { isOperation } from './operations';
 import { tokenPrefixes } from './passwords';
 import { accessProblem } from './problems';
-
-const maxDays = 731;
+import { newToken } from './token-format';
 
 /** A token as lists show it: never the token itself. */
 export interface TokenView {
@@ -43,12 +42,13 @@ export class Tokens {
     private readonly access: Access,
     private readonly accounts: Accounts,
     private readonly audit: Audit,
+    @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   /**
    * A personal token acts as its user, narrowed by `limits`. A robot token makes the robot account `<owner>+<name>`, which acts for its owner (a user or an
    * organization; default the actor) within `limits.operations`, and never as system administrator. Nobody can make a token that allows more than the
-   * credential with which it is asked for.
+   * credential with which it is asked for. Collections may be named by id or path; the token keeps their ids.
    * @throws access.token-expiry, token-limits, limits-exceeded, name-taken, name-invalid, not-a-user, request.not-found, request.forbidden
    */
   async create(
@@ -57,13 +57,16 @@ export class Tokens {
   ): Promise<TokenView & { token: string }> {
     const now = this.clock.now();
     const days = (input.expiresAt.getTime() - now.getTime()) / 86_400_000;
-    if (!(days > 0 && days <= maxDays)) throw accessProblem('token-expiry', { errors: [{ pointer: '/expiresAt', detail: 'in the future, at most two years away' }] });
-    assertLimits(ctx, input.kind, input.limits);
+    if (!(days > 0 && days <= this.config.tokenMaxDays)) {
+      throw accessProblem('token-expiry', { errors: [{ pointer: '/expiresAt', detail: `in the future, at most ${this.config.tokenMaxDays} days away` }] });
+    }
+    const limits = this.withCollectionIds(ctx, input.limits);
+    assertLimits(ctx, input.kind, limits);
     return this.db.transaction(ctx, async (tx) => {
       const account = input.kind === 'personal' ? await this.ownAccount(tx, input.owner) : await this.accounts.createRobot(tx, await this.robotOwner(tx, input.owner), input.name);
-      const token = randomSecret(tokenPrefixes[input.kind]);
+      const token = newToken(input.kind);
       const row: Token = {
-        id: uuidv7(), kind: input.kind, accountId: account.id, name: input.name, hash: this.sealer.hash(token, 'token'), limits: input.limits,
+        id: uuidv7(), kind: input.kind, accountId: account.id, name: input.name, hash: this.sealer.hash(token, 'token'), limits,
         createdAt: now, expiresAt: input.expiresAt, lastUsedAt: null,
       };
       await this.db.repo(tx, Token).insert(row);
@@ -75,6 +78,16 @@ export class Tokens {
       });
       return { ...viewOf(row, account), token };
     });
+  }
+
+  private withCollectionIds(ctx: Context, limits: ActorLimits | null): ActorLimits | null {
+    if (limits?.collections === undefined) return limits;
+    const ids = limits.collections.map((idOrPath, index) => {
+      const found = this.access.findCollection(ctx, idOrPath);
+      if (found && this.access.can(ctx, 'collection:view', found).visible) return found.id;
+      throw requestProblem('invalid', { errors: [{ pointer: `/limits/collections/${index}`, detail: 'no such collection, or you may not see it' }] });
+    });
+    return { ...limits, collections: [...new Set(ids)] };
   }
 
   private async ownAccount(tx: Context, owner: string | undefined): Promise<Account> {
@@ -92,10 +105,14 @@ export class Tokens {
     return account;
   }
 
-  /** The actor's own tokens, its robots', and those of robots whose owner it administers; newest first. `owner` narrows to one account and its robots. */
+  /**
+   * The actor's own tokens, its robots', and those of robots whose owner it administers; administrators of the system see everybody's. Newest first;
+   * `owner` narrows to one account and its robots. @throws request.not-found for an owner that the actor can't see
+   */
   async list(ctx: Context, options: { limit: number; cursor?: string; owner?: string }): Promise<Page<TokenView>> {
     const allowed = this.access.listScope(ctx, 'token:manage', 'account')?.owners ?? null;
     const owner = options.owner === undefined ? null : (await this.accounts.get(ctx, options.owner)).id;
+    if (owner !== null && !this.access.can(ctx, 'token:manage', accountRef(owner)).visible) throw requestProblem('not-found');
     const rows = await this.db.query<TokenRow>(
       ctx,
       `${selectToken} where ($1::uuid[] is null or coalesce(a.owner_id, a.id) = any($1)) and ($2::uuid is null or coalesce(a.owner_id, a.id) = $2)
@@ -104,6 +121,13 @@ export class Tokens {
     );
     const page = toPage(rows, options.limit, (row) => [row.id]);
     return { ...page, items: page.items.map(fromRow) };
+  }
+
+  /** One token. @throws request.not-found */
+  async get(ctx: Context, id: string): Promise<TokenView> {
+    const [row] = isUuid(id) ? await this.db.query<TokenRow>(ctx, `${selectToken} where t.id = $1`, [id]) : [];
+    if (!row) throw requestProblem('not-found');
+    return fromRow(row);
   }
 
   /** Owner of a token (the user, or the robot's owner) as `can` sees it, or null. */
@@ -212,7 +236,8 @@ function assertLimits(ctx: Context, kind: 'personal' | 'robot', limits: ActorLim
   if (limits?.repositories?.some((id) => !isUuid(id))) throw requestProblem('invalid', { errors: [{ pointer: '/limits/repositories', detail: 'repository ids, please' }] });
   if (kind === 'robot' && limits?.operations === undefined) throw accessProblem('token-limits', { errors: [{ pointer: '/limits/operations', detail: 'required for robots' }] });
   const own = ctx.actor.limits;
-  if (!isSubset(limits?.operations, own?.operations) || !isSubset(limits?.repositories, own?.repositories)) throw accessProblem('limits-exceeded');
+  const kinds = ['operations', 'repositories', 'collections'] as const;
+  if (!kinds.every((of) => isSubset(limits?.[of], own?.[of]))) throw accessProblem('limits-exceeded');
 }
 
 function isSubset(wanted: string[] | undefined, allowed: string[] | undefined): boolean {

@@ -16,16 +16,20 @@ import type { Account } from '../src/entities';
 import { Grants } from '../src/grants';
 import { Review } from '../src/review';
 import { Roles } from '../src/roles';
+import { SecondFactors } from '../src/second-factors';
 import { Sessions } from '../src/sessions';
 import { SignInLimits } from '../src/sign-in-limits';
 import { Teams } from '../src/teams';
 import { Tokens } from '../src/tokens';
+
+export * from './authenticator';
 
 /** The services of audit and access on one database, as one process has them. */
 export interface AccessStack {
   audit: Audit;
   access: Access;
   accounts: Accounts;
+  secondFactors: SecondFactors;
   sessions: Sessions;
   tokens: Tokens;
   authenticator: Authenticator;
@@ -55,10 +59,11 @@ export async function makeAccess(
   const accounts = new Accounts(db, clock, access, audit, limits, config, testLogger());
   const directory = new Directory(db, clock, sealer, access, audit, new DirectoryClient());
   const people = new DirectoryPeople(db, clock, accounts, audit);
-  const credentials = new Credentials(db, accounts, directory, people, limits, audit);
-  const sessions = new Sessions(db, clock, sealer, access, audit, credentials, limits, config);
-  const tokens = new Tokens(db, clock, sealer, access, accounts, audit);
-  const authenticator = new Authenticator(db, clock, sealer, access, credentials);
+  const secondFactors = new SecondFactors(db, clock, sealer, access, accounts, audit, limits);
+  const credentials = new Credentials(db, accounts, directory, people, secondFactors, limits, audit);
+  const sessions = new Sessions(db, clock, sealer, access, audit, accounts, credentials, secondFactors, limits, config);
+  const tokens = new Tokens(db, clock, sealer, access, accounts, audit, config);
+  const authenticator = new Authenticator(db, clock, sealer, access, credentials, config);
   const teams = new Teams(db, clock, access, accounts, audit);
   const roles = new Roles(db, clock, access, audit);
   const grants = new Grants(db, clock, access, accounts, teams, roles, audit);
@@ -68,7 +73,7 @@ export async function makeAccess(
   const directorySync = new (options.directorySync ?? DirectorySync)(db, clock, accounts, teams, directory, people, directoryTargets, audit, new Outbox(db), new Leases(db), testLogger());
   await access.start();
   return {
-    audit, access, accounts, sessions, tokens, authenticator, directory, directorySync, directoryTargets, teams, roles, grants, collections, review,
+    audit, access, accounts, secondFactors, sessions, tokens, authenticator, directory, directorySync, directoryTargets, teams, roles, grants, collections, review,
     close: async () => {
       authenticator.onModuleDestroy();
       await access.onModuleDestroy();

@@ -51,6 +51,17 @@ describe('loadConfig', () => {
     expect(['0.0.0.0', '10.0.0.1', '1270.0.0.1', 'example.org'].some(isLoopback)).toBe(false);
   });
 
+  it('takes the life of sessions in minutes, or in hours as before, and renews in the last third', () => {
+    expect(loadConfig({})).toMatchObject({ sessionMinutes: 720, sessionRenewalMinutes: 240, sessionLimit: 20, tokenMaxDays: 731 });
+    expect(loadConfig({ GANTRY_SESSION_HOURS: '1' })).toMatchObject({ sessionMinutes: 60, sessionRenewalMinutes: 20 });
+    expect(loadConfig({ GANTRY_SESSION_HOURS: '0.1' })).toMatchObject({ sessionMinutes: 6, sessionRenewalMinutes: 2 });
+    expect(loadConfig({ GANTRY_SESSION_MINUTES: '60', GANTRY_SESSION_RENEWAL_MINUTES: '55', GANTRY_SESSION_LIMIT: '0' })).toMatchObject({ sessionMinutes: 60, sessionRenewalMinutes: 55, sessionLimit: 0 });
+    expect(loadConfig({ GANTRY_SESSION_MINUTES: '10', GANTRY_SESSION_RENEWAL_MINUTES: '0' })).toMatchObject({ sessionRenewalMinutes: 0 });
+    expect(faults({ GANTRY_SESSION_MINUTES: '60', GANTRY_SESSION_RENEWAL_MINUTES: '56' })[0]).toMatch(/at most the lifetime of a session less 5 minutes, here 55/);
+    expect(faults({ GANTRY_SESSION_MINUTES: '60', GANTRY_SESSION_HOURS: '1' })[0]).toMatch(/both set/);
+    expect(faults({ GANTRY_SESSION_MINUTES: '5' })[0]).toMatch(/GANTRY_SESSION_MINUTES=5/);
+  });
+
   it('documents every setting', () => {
     for (const [name, setting] of Object.entries(settings)) expect([name, setting.help.length > 20]).toEqual([name, true]);
   });

@@ -41,7 +41,11 @@ export const settings = {
   GANTRY_ADMIN_PASSWORD_FILE: { schema: z.string().min(1), help: 'File with the recovery admin’s first password; read on first boot only. The standalone form generates `$GANTRY_HOME/admin-password`.' },
   GANTRY_DEPLOY_DEADLINE_SECONDS: { schema: seconds, preset: '600', help: 'How long a deployment may take until it is rolled back.' },
   GANTRY_ENGINE_TIMEOUT_SECONDS: { schema: seconds, preset: '15', help: 'Deadline of one call to an engine.' },
-  GANTRY_SESSION_HOURS: { schema: z.coerce.number().min(0.1).max(720), preset: '12', help: 'Lifetime of a session.' },
+  GANTRY_SESSION_MINUTES: { schema: z.coerce.number().int().min(10).max(43_200), preset: '720', help: 'Lifetime of a session, from its start or its last renewal.' },
+  GANTRY_SESSION_HOURS: { schema: z.coerce.number().min(0.1).max(720), help: 'The lifetime in hours, as it was set before there were minutes. Set one of the two.' },
+  GANTRY_SESSION_RENEWAL_MINUTES: { schema: z.coerce.number().int().min(0).max(43_195), help: 'A session that is used within so many minutes before its end gets a whole lifetime again; 0: never. At most the lifetime less 5. Default: a third of the lifetime.' },
+  GANTRY_SESSION_LIMIT: { schema: z.coerce.number().int().min(0).max(10_000), preset: '20', help: 'Sessions that one user may have at a time; one more ends the one that was used least recently. 0: any number.' },
+  GANTRY_TOKEN_MAX_DAYS: { schema: z.coerce.number().int().min(1).max(3_653), preset: '731', help: 'How far away the end of a new personal or robot token may be.' },
   GANTRY_SAMPLE: { schema: flag, preset: 'true', help: 'Whether the first boot deploys the sample application (`--no-sample`).' },
   GANTRY_LOG_LEVEL: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), preset: 'info', help: 'How much is written to the log.' },
   GANTRY_WORKER_CONCURRENCY: { schema: z.coerce.number().int().min(1).max(500), preset: '32', help: 'Jobs that one worker process runs at a time.' },
@@ -77,7 +81,13 @@ export interface Config {
   adminPasswordFile: string | null;
   deployDeadlineSeconds: number;
   engineTimeoutSeconds: number;
-  sessionHours: number;
+  /** Lifetime of a session. */
+  sessionMinutes: number;
+  /** 0: sessions are not renewed. */
+  sessionRenewalMinutes: number;
+  /** 0: any number. */
+  sessionLimit: number;
+  tokenMaxDays: number;
   sample: boolean;
   logLevel: string;
   workerConcurrency: number;
@@ -146,6 +156,15 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     if (other) faults.push(`${other} and ${name} are both ${value}; give each its own port`);
     else ports.set(value, name);
   }
+  const sessionHours = get<number>('GANTRY_SESSION_HOURS');
+  if (sessionHours !== null && [env['GANTRY_SESSION_MINUTES'], env['GANTRY_SESSION_MINUTES_FILE']].some((text) => text !== undefined && text !== '')) {
+    faults.push('GANTRY_SESSION_MINUTES and GANTRY_SESSION_HOURS are both set; keep the minutes');
+  }
+  const sessionMinutes = sessionHours === null ? (get<number>('GANTRY_SESSION_MINUTES') ?? 0) : Math.max(Math.round(sessionHours * 60), 1);
+  const renewal = get<number>('GANTRY_SESSION_RENEWAL_MINUTES');
+  if (renewal !== null && renewal > 0 && renewal > sessionMinutes - 5) {
+    faults.push(`GANTRY_SESSION_RENEWAL_MINUTES=${renewal}: at most the lifetime of a session less 5 minutes, here ${Math.max(sessionMinutes - 5, 0)}; 0 for none`);
+  }
   if (faults.length > 0) throw new ConfigError(faults);
 
   const httpPort = get<number>('GANTRY_HTTP_PORT')!;
@@ -179,7 +198,10 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     adminPasswordFile: get<string>('GANTRY_ADMIN_PASSWORD_FILE'),
     deployDeadlineSeconds: get<number>('GANTRY_DEPLOY_DEADLINE_SECONDS')!,
     engineTimeoutSeconds: get<number>('GANTRY_ENGINE_TIMEOUT_SECONDS')!,
-    sessionHours: get<number>('GANTRY_SESSION_HOURS')!,
+    sessionMinutes,
+    sessionRenewalMinutes: renewal ?? Math.floor(sessionMinutes / 3),
+    sessionLimit: get<number>('GANTRY_SESSION_LIMIT')!,
+    tokenMaxDays: get<number>('GANTRY_TOKEN_MAX_DAYS')!,
     sample: get<boolean>('GANTRY_SAMPLE')!,
     logLevel: get<string>('GANTRY_LOG_LEVEL')!,
     workerConcurrency: get<number>('GANTRY_WORKER_CONCURRENCY')!,

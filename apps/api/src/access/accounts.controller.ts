@@ -13,7 +13,13 @@ const newUser = z.strictObject({
   displayName: label.nullable().default(null),
   mail: z.email().max(254).nullable().default(null),
 });
-const userChange = z.strictObject({ active: z.boolean().optional(), admin: z.boolean().optional(), displayName: label.nullable().optional(), mail: z.email().max(254).nullable().optional() });
+const userChange = z.strictObject({
+  active: z.boolean().optional(),
+  admin: z.boolean().optional(),
+  displayName: label.nullable().optional(),
+  mail: z.email().max(254).nullable().optional(),
+  namespace: z.string().min(1).max(63).optional().describe('set once, where the name of the account could not be one; kept in lower case'),
+});
 const newPassword = z.strictObject({ password });
 
 /** Users. Administrators make, change and deactivate them; a deactivated user's name stays taken. */

@@ -3,11 +3,14 @@ import { z } from 'zod';
 import { Accounts, Sessions } from '@gantry/access';
 import { requestProblem } from '@gantry/platform';
 import { In, listOf, page, Route, time, type Input } from '../http/route';
-import { account, limits, password } from './shapes';
+import { account, code, limits, password } from './shapes';
 
-const credentials = z.strictObject({ username: z.string().min(1).max(256), password });
+const credentials = z.strictObject({ username: z.string().min(1).max(256), password, code: code.optional().describe('of the second factor, where the account has one') });
 const started = z.object({ token: z.string(), expiresAt: time, user: account });
-const session = z.object({ id: z.string(), address: z.string().nullable(), createdAt: time, expiresAt: time, current: z.boolean() });
+/** A session in an answer. */
+export const session = z.object({
+  id: z.string(), address: z.string().nullable(), userAgent: z.string().nullable(), createdAt: time, lastUsedAt: time, expiresAt: time, current: z.boolean(),
+});
 const sessionParams = z.strictObject({ session: z.uuid() });
 const passwordChange = z.strictObject({ current: password, next: password });
 const me = account.extend({
@@ -21,11 +24,11 @@ export class SessionsController {
   constructor(@Inject(Sessions) private readonly sessions: Sessions) {}
 
   @Route({
-    method: 'POST', summary: 'Sign in', description: 'Local users, and people of the directory where one is set. Send the token as `Authorization: Bearer …`.',
+    method: 'POST', summary: 'Sign in', description: 'Local users, and people of the directory where one is set. Send the token as `Authorization: Bearer …`. An account with a second factor is asked for a code (401 `access.second-factor-required`): send the same again with `code`.',
     operation: null, scope: 'public', body: credentials, response: started, audit: 'session.create',
   })
-  async create(@In() { ctx, body }: Input<unknown, unknown, z.output<typeof credentials>>): Promise<unknown> {
-    const { token, expiresAt, account: user } = await this.sessions.signIn(ctx, body);
+  async create(@In() { ctx, body, request }: Input<unknown, unknown, z.output<typeof credentials>>): Promise<unknown> {
+    const { token, expiresAt, account: user } = await this.sessions.signIn(ctx, { ...body, userAgent: request.headers['user-agent'] });
     return { token, expiresAt, user };
   }
 

@@ -32,18 +32,23 @@ export class TokensController {
     resources.register('token', (ctx, id) => tokens.findRef(ctx, id));
   }
 
-  @Route({ method: 'GET', summary: 'List your tokens and robots', operation: 'token:manage', scope: 'own', query: filters, response: listOf(token) })
+  @Route({ method: 'GET', summary: 'List your tokens and robots', description: 'Administrators see everybody’s; `owner` narrows to one account and its robots.', operation: 'token:manage', scope: 'own', query: filters, response: listOf(token) })
   list(@In() { ctx, query }: Input<unknown, z.output<typeof filters>>): Promise<unknown> {
     return this.tokens.list(ctx, query);
   }
 
   @Route({
     method: 'POST', summary: 'Make a personal token or a robot',
-    description: 'The token is shown this once. A robot is an account `<owner>+<name>`, which is also its user name for `docker login`; it needs `limits.operations`.',
+    description: 'The token is shown this once: `gpat_` or `grob_` and 49 letters and digits, the last 6 a CRC-32 of the rest. A robot is an account `<owner>+<name>`, which is also its user name for `docker login`; it needs `limits.operations`.',
     operation: 'token:manage', scope: 'own', body: wanted, response: token.extend({ token: z.string() }), audit: 'token.create',
   })
   create(@In() { ctx, body }: Input<unknown, unknown, z.output<typeof wanted>>): Promise<unknown> {
     return this.tokens.create(ctx, body);
+  }
+
+  @Route({ method: 'GET', path: ':token', summary: 'Get a token', description: 'Never the token itself.', operation: 'token:manage', scope: { kind: 'token', param: 'token' }, params, response: token })
+  get(@In() { ctx, params: { token: id } }: Input<z.output<typeof params>>): Promise<unknown> {
+    return this.tokens.get(ctx, id);
   }
 
   @Route({ method: 'DELETE', path: ':token', summary: 'End a token', operation: 'token:manage', scope: { kind: 'token', param: 'token' }, params, audit: 'token.revoke' })

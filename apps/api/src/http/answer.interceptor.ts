@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Inject, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply } from 'fastify';
@@ -8,7 +7,8 @@ import { ROUTE, routeStatus, type GantryRequest, type RouteOptions } from './rou
 
 /**
  * Shapes answers: only what the response schema names is sent, `ETag` comes from an object's `version`, and `Idempotency-Key` on POST
- * replays the first answer for 24 h per actor. Remembered answers are sealed, since some show a secret once.
+ * replays the first answer for 24 h per actor. Remembered answers are sealed, since some show a secret once, and requests are known by a keyed hash, since
+ * some hold a password. Nothing is remembered for nobody: a sign-in is not to be had again by who saw it.
  */
 @Injectable()
 export class AnswerInterceptor implements NestInterceptor {
@@ -20,7 +20,7 @@ export class AnswerInterceptor implements NestInterceptor {
     const reply = context.switchToHttp().getResponse<FastifyReply>();
     const key = request.headers['idempotency-key'];
     const run = async (): Promise<unknown> => shape(route, reply, await firstValueFrom(next.handle(), { defaultValue: undefined }));
-    if (route.method !== 'POST' || key === undefined) return from(run());
+    if (route.method !== 'POST' || key === undefined || route.scope === 'public') return from(run());
     return from(this.once(request, reply, route, String(key), run));
   }
 
@@ -28,7 +28,7 @@ export class AnswerInterceptor implements NestInterceptor {
     if (!/^[\x21-\x7e]{1,128}$/.test(key)) throw requestProblem('invalid', { errors: [{ pointer: 'header/idempotency-key', detail: '1 to 128 visible ASCII characters' }] });
     const { ctx } = request.gantry;
     const actor = `${ctx.actor.kind}:${ctx.actor.id ?? ctx.address ?? ''}`;
-    const hash = createHash('sha256').update(`${request.method} ${request.url}\n`).update(request.rawBody ?? '').digest('hex');
+    const hash = this.sealer.hash(`${request.method} ${request.url}\n${request.rawBody?.toString('latin1') ?? ''}`, 'idempotency');
     const claimed = await this.db.query(ctx, 'insert into platform_idempotency (actor, key, request_hash) values ($1, $2, $3) on conflict do nothing returning 1', [actor, key, hash]);
     if (claimed.length === 0) return this.replay(ctx, reply, actor, key, hash);
     try {
