@@ -56,6 +56,7 @@ create table access_directory (
   enabled boolean not null,
   filter text,
   id integer not null,
+  options jsonb default '{}'::jsonb not null,
   search_base text not null,
   start_tls boolean not null,
   timeout_seconds integer not null,
@@ -64,6 +65,44 @@ create table access_directory (
   username_attribute text not null,
   version integer not null,
   constraint access_directory_pkey PRIMARY KEY (id)
+);
+
+create table access_directory_joins (
+  organization_id uuid not null,
+  user_id uuid not null,
+  constraint access_directory_joins_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
+  constraint access_directory_joins_pkey PRIMARY KEY (organization_id, user_id),
+  constraint access_directory_joins_user_id_fkey FOREIGN KEY (user_id) REFERENCES access_accounts(id) ON DELETE CASCADE
+);
+
+create table access_directory_people (
+  account_id uuid not null,
+  dn text not null,
+  left_at timestamp with time zone,
+  left_reason text,
+  username text not null,
+  constraint access_directory_people_account_id_fkey FOREIGN KEY (account_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
+  constraint access_directory_people_check CHECK (((left_at IS NULL) = (left_reason IS NULL))),
+  constraint access_directory_people_left_reason_check CHECK ((left_reason = ANY (ARRAY['disabled'::text, 'expired'::text, 'not-found'::text, 'out-of-scope'::text]))),
+  constraint access_directory_people_pkey PRIMARY KEY (account_id)
+);
+
+create table access_directory_targets (
+  error text,
+  group_id text,
+  id uuid not null,
+  organization_id uuid,
+  selection jsonb not null,
+  synced_at timestamp with time zone,
+  team_id uuid,
+  updated_at timestamp with time zone not null,
+  version integer default 1 not null,
+  constraint access_directory_targets_check CHECK ((num_nonnulls(team_id, organization_id) = 1)),
+  constraint access_directory_targets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
+  constraint access_directory_targets_organization_id_key UNIQUE (organization_id),
+  constraint access_directory_targets_pkey PRIMARY KEY (id),
+  constraint access_directory_targets_team_id_fkey FOREIGN KEY (team_id) REFERENCES access_teams(id) ON DELETE CASCADE,
+  constraint access_directory_targets_team_id_key UNIQUE (team_id)
 );
 
 create table access_grants (
@@ -179,6 +218,59 @@ create table access_sign_in_failures (
   key text not null,
   window_ends_at timestamp with time zone not null,
   constraint access_sign_in_failures_pkey PRIMARY KEY (key)
+);
+
+create table access_sync_holds (
+  created_at timestamp with time zone not null,
+  decided_at timestamp with time zone,
+  decided_by text,
+  expires_at timestamp with time zone not null,
+  id uuid not null,
+  members integer not null,
+  name text not null,
+  organization_id uuid,
+  run_id uuid,
+  scope text not null,
+  state text not null,
+  team_id uuid,
+  user_ids uuid[] not null,
+  constraint access_sync_holds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
+  constraint access_sync_holds_pkey PRIMARY KEY (id),
+  constraint access_sync_holds_scope_check CHECK ((scope = ANY (ARRAY['team'::text, 'organization-admins'::text, 'system-admins'::text]))),
+  constraint access_sync_holds_state_check CHECK ((state = ANY (ARRAY['open'::text, 'confirmed'::text, 'applied'::text, 'dropped'::text]))),
+  constraint access_sync_holds_team_id_fkey FOREIGN KEY (team_id) REFERENCES access_teams(id) ON DELETE CASCADE
+);
+
+create table access_sync_log (
+  at timestamp with time zone not null,
+  code text not null,
+  detail jsonb not null,
+  level text not null,
+  line integer not null,
+  message text not null,
+  run_id uuid not null,
+  constraint access_sync_log_level_check CHECK ((level = ANY (ARRAY['info'::text, 'warning'::text, 'error'::text]))),
+  constraint access_sync_log_pkey PRIMARY KEY (run_id, line),
+  constraint access_sync_log_run_id_fkey FOREIGN KEY (run_id) REFERENCES access_sync_runs(id) ON DELETE CASCADE
+);
+
+create table access_sync_runs (
+  counts jsonb default '{}'::jsonb not null,
+  created_at timestamp with time zone not null,
+  dry_run boolean not null,
+  error_code text,
+  error_detail text,
+  finished_at timestamp with time zone,
+  id uuid not null,
+  phase text,
+  reason text not null,
+  requested_by text not null,
+  started_at timestamp with time zone,
+  state text not null,
+  updated_at timestamp with time zone not null,
+  constraint access_sync_runs_pkey PRIMARY KEY (id),
+  constraint access_sync_runs_reason_check CHECK ((reason = ANY (ARRAY['request'::text, 'schedule'::text, 'hold'::text]))),
+  constraint access_sync_runs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text])))
 );
 
 create table access_team_members (
@@ -686,6 +778,8 @@ CREATE INDEX access_accounts_owner_id ON public.access_accounts USING btree (own
 
 CREATE INDEX access_collections_parent_id ON public.access_collections USING btree (parent_id);
 
+CREATE INDEX access_directory_joins_user_id ON public.access_directory_joins USING btree (user_id);
+
 CREATE INDEX access_grants_collection_id ON public.access_grants USING btree (collection_id);
 
 CREATE INDEX access_grants_repository_id ON public.access_grants USING btree (repository_id);
@@ -703,6 +797,16 @@ CREATE INDEX access_sessions_account_id ON public.access_sessions USING btree (a
 CREATE INDEX access_sessions_expires_at ON public.access_sessions USING btree (expires_at);
 
 CREATE INDEX access_sign_in_failures_window ON public.access_sign_in_failures USING btree (window_ends_at);
+
+CREATE INDEX access_sync_holds_organization_id ON public.access_sync_holds USING btree (organization_id);
+
+CREATE INDEX access_sync_holds_team_id ON public.access_sync_holds USING btree (team_id);
+
+CREATE INDEX access_sync_holds_waiting ON public.access_sync_holds USING btree (expires_at) WHERE (state = ANY (ARRAY['open'::text, 'confirmed'::text]));
+
+CREATE INDEX access_sync_runs_created_at ON public.access_sync_runs USING btree (created_at);
+
+CREATE UNIQUE INDEX access_sync_runs_queued ON public.access_sync_runs USING btree (dry_run) WHERE (state = 'queued'::text);
 
 CREATE INDEX access_team_members_user_id ON public.access_team_members USING btree (user_id);
 
