@@ -6,7 +6,7 @@ import { declaredRoutes, type DeclaredRoute } from '../src/http/openapi';
 import { adminPassword, makeHarness, type ApiHarness } from './harness';
 
 type Place = 'acme' | 'zeta' | 'none';
-type Ids = Record<'release' | 'plan' | 'deployment' | 'trigger' | 'policy' | 'token', string>;
+type Ids = Record<'release' | 'plan' | 'deployment' | 'trigger' | 'policy' | 'token' | 'sync', string>;
 interface Entry { operation: string; grade: string; kind: string; roles: string[] }
 interface Sent { status: number; body: unknown }
 
@@ -25,7 +25,7 @@ function fill(route: DeclaredRoute, at: Place, ids: Record<Place, Ids>): { path:
   const params: Record<string, string> = {
     org: x, team: 'dev', user: 'outsider', namespace: x, name: route.path.includes('/secrets/') ? 'token' : 'web', tag: '1', digest, app: `${x}-app`, revision: '1', environment: `${x}-env`,
     key: `${x}-key`, policy: id.policy, token: id.token, cluster: at === 'acme' ? 'c1' : 'nosuch', collection: encodeURIComponent(`/Organizations/${x}/sub`), kind: 'repository', resource: `${x}%2Fweb`,
-    role: 'viewonly', grant: uuidv7(), session: uuidv7(), id: ({ releases: id.release, plans: id.plan, deployments: id.deployment, triggers: id.trigger } as Record<string, string>)[noun] ?? uuidv7(),
+    role: 'viewonly', grant: uuidv7(), session: uuidv7(), id: ({ releases: id.release, plans: id.plan, deployments: id.deployment, triggers: id.trigger, ldap: id.sync } as Record<string, string>)[noun] ?? uuidv7(),
   };
   if (noun === 'users') params['user'] = at === 'acme' ? 'outsider' : 'nosuch';
   const queries: Record<string, string> = {
@@ -108,7 +108,7 @@ describe('every route for every role, on one’s own, on others’ and on nothin
       const policy = await make('/signature-policies', { name: `${org}-policy`, environment: `${org}-env`, mode: 'audit', keys: [`${org}-key`] });
       const trigger = await make('/triggers', { application: `${org}-app`, environment: `${org}-env` });
       const token = await make('/tokens', { name: 'ci', kind: 'robot', owner: org, expiresAt: expiresAt.toISOString(), limits: { operations: ['repository:pull'] } });
-      const [release, plan, deployment] = [uuidv7(), uuidv7(), uuidv7()];
+      const [release, plan, deployment, sync] = [uuidv7(), uuidv7(), uuidv7(), uuidv7()];
       const by = '{"kind":"user","id":null,"name":"x"}';
       await query(
         `insert into delivery_releases (id, application_id, fingerprint, images, revision_id) values ($1, $2, 'f', '{}', (select id from delivery_revisions where application_id = $2))`, [release, application]);
@@ -118,7 +118,12 @@ describe('every route for every role, on one’s own, on others’ and on nothin
       await query(
         `insert into delivery_deployments (id, application_id, environment_id, cluster_id, actor, images, origin, planned, request_id, state, finished_at)
          values ($1, $2, $3, $4, $5, '{}', 'request', false, 'r', 'failed', now())`, [deployment, application, environment, cluster, by]);
-      ids[org] = { release, plan, deployment, trigger, policy, token };
+      await query(`insert into access_sync_runs (id, state, reason, dry_run, requested_by, created_at, updated_at) values ($1, 'succeeded', 'request', false, 'x', now(), now())`, [sync]);
+      const selection = '{"kind":"search","searchBase":"dc=x","scope":"sub","filter":"(uid=*)"}';
+      await query(
+        `insert into access_directory_targets (id, team_id, organization_id, selection, updated_at) select gen_random_uuid(), t.id, null::uuid, $2::jsonb, now() from access_teams t join access_accounts o on o.id = t.organization_id where o.name = $1
+         union all select gen_random_uuid(), null, o.id, $2::jsonb, now() from access_accounts o where o.name = $1`, [org, selection]);
+      ids[org] = { release, plan, deployment, trigger, policy, token, sync };
     }
     ids.none = Object.fromEntries(Object.keys(ids.acme).map((name) => [name, uuidv7()])) as Ids;
     catalogue = new Map(((await harness.send('GET', '/api/v1/operations')).body as { items: Entry[] }).items.map((entry) => [entry.operation, entry]));
