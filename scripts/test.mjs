@@ -21,15 +21,15 @@ for (const part of wanted) {
 }
 const runs = (part) => wanted.length === 0 || wanted.includes(part);
 
-/** Program → Debian package, for the tests beyond unit tests. */
+/** Program → Debian package or packages, for the tests beyond unit tests. */
 const programs = {
-  dockerd: 'docker.io', containerd: 'docker.io', 'docker-registry': 'docker-registry', slapd: 'slapd', ldapsearch: 'ldap-utils', 'redis-server': 'redis-server',
+  dockerd: 'docker.io', containerd: 'docker.io', 'docker-registry': 'docker-registry', slapd: 'slapd', ldapsearch: 'ldap-utils', 'redis-server': 'redis-server', samba: ['samba-ad-dc', 'samba-ad-provision'],
   ip: 'iproute2', iptables: 'iptables', nsenter: 'util-linux', openssl: 'openssl', busybox: 'busybox-static', curl: 'curl', debootstrap: 'debootstrap', 'docker-compose': 'docker-compose',
 };
 
 function ensurePrograms() {
   const { findProgram, holdServices } = createRequire(import.meta.url)(join(root, 'dist/apps/standalone/src/system-packages.js'));
-  const missing = [...new Set(Object.entries(programs).filter(([name]) => findProgram([name], process.env.PATH ?? '') === null).map(([, name]) => name))];
+  const missing = [...new Set(Object.entries(programs).filter(([name]) => findProgram([name], process.env.PATH ?? '') === null).flatMap(([, packages]) => packages))];
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0 || findProgram(['apt-get'], process.env.PATH ?? '') === null) {
     console.error(`These tests need the packages ${missing.join(' ')}. Install them (Debian: apt-get install --no-install-recommends ${missing.join(' ')}), or run \`npm run test:unit\`.`);

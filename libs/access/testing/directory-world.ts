@@ -51,7 +51,7 @@ export interface World {
 }
 
 /** Makes one with an organization, whose settings point to the company's people once `configure` was called. */
-export async function makeWorld(slapd: Slapd, corp: Corp, organization = 'acme'): Promise<World> {
+export async function makeWorld(slapd: Pick<Slapd, 'settings'>, corp: Pick<Corp, 'peopleBase'>, organization = 'acme'): Promise<World> {
   const database = await openTestDatabase([...auditEntities, ...accessEntities]);
   const clock = new TestClock();
   const stack = await makeAccess(database.db, { clock, directorySync: CutSync });

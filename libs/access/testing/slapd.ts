@@ -361,7 +361,8 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-async function makeAuthority(name: string) {
+/** A certificate authority for tests. It issues server certificates for names and addresses, with a key on P-256 or of 2048-bit RSA. */
+export async function makeAuthority(name: string) {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
   const signing = { name: 'ECDSA', hash: 'SHA-256' };
   const notBefore = new Date(Date.now() - 60_000);
@@ -377,8 +378,9 @@ async function makeAuthority(name: string) {
   });
   return {
     pem: own.toString('pem'),
-    issue: async (commonName: string, names: string[], addresses: string[]) => {
-      const leaf = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+    issue: async (commonName: string, names: string[], addresses: string[], kind: 'p256' | 'rsa' = 'p256') => {
+      const rsa = { name: 'RSASSA-PKCS1-v1_5', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: 'SHA-256' };
+      const leaf = await webcrypto.subtle.generateKey(kind === 'rsa' ? rsa : algorithm, true, ['sign', 'verify']);
       const certificate = await x509.X509CertificateGenerator.create({
         subject: `CN=${commonName}`,
         issuer: own.subject,

@@ -12,6 +12,8 @@ const activeDirectoryCapability = '1.2.840.113556.1.4.800';
 /** LDAP_MATCHING_RULE_IN_CHAIN ([MS-ADTS] §3.1.1.3.4.4.3). Other servers take it for a filter that matches nothing, without an error. */
 const inChainRule = '1.2.840.113556.1.4.1941';
 const pageSize = 500;
+/** Values of a group to ask Active Directory for at a time; by default it hands out no more. */
+const rangeSize = 1_500;
 const maxEntries = 1_000_000;
 const maxGroups = 20_000;
 const atOnce = 8;
@@ -76,7 +78,8 @@ export class DirectoryReader {
     for (const [index, search] of this.plan.searches.entries()) {
       const { settings } = search;
       const found = await this.search(settings, settings.searchBase, settings.scope ?? 'sub', everybodyFilter(settings), wantedAttributes(settings));
-      if (found.references > 0) warnings.push(`${found.references} parts below ${settings.searchBase} lie on other servers, which are not asked.`);
+      // Active Directory's root always points to its own partitions for configuration and names, where nobody is.
+      if (found.references > 0 && !(await this.isActiveDirectory(settings))) warnings.push(`${found.references} parts below ${settings.searchBase} lie on other servers, which are not asked.`);
       for (const entry of found.entries) {
         const person = makeEntry(settings, entry.dn, valuesOf(entry));
         if (people.has(person.externalId)) continue;
@@ -244,7 +247,7 @@ export class DirectoryReader {
     let id: string | null = null;
     let name: string | null = null;
     for (let from = 0; ; ) {
-      const entry = await this.read(settings, dn, ['entryUUID', 'objectGUID', ranged ? `${memberAttribute};range=${from}-*` : memberAttribute]);
+      const entry = await this.read(settings, dn, ['entryUUID', 'objectGUID', ranged ? `${memberAttribute};range=${from}-${from + rangeSize - 1}` : memberAttribute]);
       // It was deleted while we read it: as if it had never been there.
       if (entry === null) return null;
       name = entry.dn;
