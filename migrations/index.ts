@@ -5,6 +5,7 @@ import { Registry1763690030000 } from './1763690030000-registry';
 import { Clusters1763690040000 } from './1763690040000-clusters';
 import { Trust1763690050000 } from './1763690050000-trust';
 import { Delivery1763690060000 } from './1763690060000-delivery';
+import { AuditKeeping1763690100000 } from './1763690100000-audit-keeping';
 
 /** Every migration, oldest first. Append only: a migration that has been released is never edited. */
-export const migrations = [Platform1763690000000, Audit1763690010000, Access1763690020000, Registry1763690030000, Clusters1763690040000, Trust1763690050000, Delivery1763690060000];
+export const migrations = [Platform1763690000000, Audit1763690010000, Access1763690020000, Registry1763690030000, Clusters1763690040000, Trust1763690050000, Delivery1763690060000, AuditKeeping1763690100000];

@@ -12,7 +12,7 @@ const catalogue = {
   'signing-key': ['view', 'create', 'update', 'delete', 'sign'],
   'signature-policy': ['view', 'create', 'update', 'delete'],
   collection: ['view'],
-  audit: ['view'],
+  audit: ['view', 'export'],
   directory: ['view', 'update'],
   session: ['manage'],
   token: ['manage'],
@@ -37,7 +37,7 @@ export const memberOperations: ReadonlySet<Operation> = new Set([...operations.f
 
 /** Never given by owning something: these belong to administrators of the system, whatever resource they are asked on. */
 export const systemOperations: ReadonlySet<Operation> = new Set<Operation>([
-  'account:create', 'account:delete', 'cluster:create', 'cluster:update', 'cluster:delete', 'audit:view', 'directory:view', 'directory:update',
+  'account:create', 'account:delete', 'cluster:create', 'cluster:update', 'cluster:delete', 'audit:view', 'audit:export', 'directory:view', 'directory:update',
 ]);
 
 /** What a trigger may do with what its own account owns: resolve, plan, deploy and follow. */
