@@ -21,7 +21,7 @@ export class AuditKeeping1763690100000 implements MigrationInterface {
       drop index audit_rows_action;
 
       create table audit_removals (
-        last_seq bigint primary key references audit_checkpoints (seq),
+        last_seq bigint primary key,
         first_seq bigint not null unique check (first_seq > 0 and first_seq <= last_seq),
         hash text not null,
         before timestamptz not null,
@@ -33,7 +33,8 @@ export class AuditKeeping1763690100000 implements MigrationInterface {
       create trigger audit_removals_truncate before truncate on audit_removals for each statement execute function audit_refuse_change();
       create function audit_allow_retention() returns trigger language plpgsql as $$
       begin
-        if old.seq is null or not exists (select 1 from audit_removals where last_seq >= old.seq and first_seq <= old.seq) then
+        if old.seq is null or not exists (
+          select 1 from audit_removals r join audit_checkpoints c on c.seq = r.last_seq and c.hash = r.hash where r.last_seq >= old.seq and r.first_seq <= old.seq) then
           raise exception 'the audit log is append-only' using errcode = 'insufficient_privilege';
         end if;
         return old;
