@@ -4,6 +4,8 @@ import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import {
   Audit, auditEntities, AuditKey, auditQuery, AuditRetention, canonicalRow, checkpointText, openCheckpoint, rowHash, SyslogForwarder, verifyExport,
@@ -19,6 +21,12 @@ const ctx: Context = makeContext(ann, { requestId: 'req-1', address: '192.0.2.1'
 
 function newKey(): string {
   return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+/** Collects garbage now, so that what is still there is what is held. */
+function garbageCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
 }
 
 class SetClock extends Clock {
@@ -307,18 +315,24 @@ describe('keeping the audit log', () => {
 
       // An export of all of it does not gather it in memory.
       await house.sql(`insert into audit_checkpoints (seq, hash, at, signature, key_id) values (200000, repeat('a', 64), now(), 'x', 'x')`);
+      const collect = garbageCollector();
+      collect();
       const before = process.memoryUsage().heapUsed;
-      let peak = 0;
+      let held = 0;
       let rows = 0;
       let bytes = 0;
       for await (const chunk of house.audit.exportLines(ctx)) {
         rows += chunk.split('\n').length - 1;
         bytes += chunk.length;
-        peak = Math.max(peak, process.memoryUsage().heapUsed - before);
+        if (rows % 50_000 === 1) {
+          collect();
+          held = Math.max(held, process.memoryUsage().heapUsed - before);
+        }
       }
       expect(rows).toBe(200_002);
       expect(bytes).toBeGreaterThan(80_000_000);
-      expect(peak).toBeLessThan(60_000_000);
+      expect(held).toBeGreaterThan(0);
+      expect(held).toBeLessThan(10_000_000);
     }, 120_000);
   });
 
@@ -588,7 +602,7 @@ describe('keeping the audit log', () => {
     });
 
     it.each([
-      ['an authority that is not ours', async () => ({ cert: (await makePki()).ca }), /issuer|self-signed|verify/i],
+      ['an authority that is not ours', async () => ({ cert: (await makePki()).ca }), /issuer|self-signed|signature failure/i],
       ['a certificate for another host', async () => ({ server: await pki.server('receiver', ['192.0.2.7', 'elsewhere.example']) }), /altnames|IP/i],
     ])('sends nothing to a receiver with %s', async (_what, make, fault) => {
       const made = (await make()) as { cert?: string; server?: { cert: string; key: string } };
