@@ -25,8 +25,8 @@ export interface ApiHarness {
 /** Password of the harness's recovery admin. */
 export const adminPassword = 'correct horse battery staple';
 
-/** Makes a harness; `admin` can sign in with `adminPassword`. `env`: further settings. */
-export async function makeHarness(options: { logger?: Logger; env?: Record<string, string> } = {}): Promise<ApiHarness> {
+/** Makes a harness; `admin` can sign in with `adminPassword`. */
+export async function makeHarness(options: { logger?: Logger } = {}): Promise<ApiHarness> {
   const { url, drop } = await cloneTemplate();
   const home = mkdtempSync(join(tmpdir(), 'gantry-api-'));
   const token = await makeTokenCertificate();
@@ -40,7 +40,6 @@ export async function makeHarness(options: { logger?: Logger; env?: Record<strin
     GANTRY_TOKEN_CERT_FILE: join(home, 'token.crt'),
     GANTRY_AUDIT_KEY_FILE: join(home, 'audit.key'),
     GANTRY_REGISTRY_BACKEND_URL: 'http://127.0.0.1:9',
-    ...options.env,
   });
   const logger = options.logger ?? testLogger();
   const db = await openDatabase(config, logger);

@@ -239,7 +239,7 @@ describe('secrets', () => {
     ];
     const leaks: string[] = [];
     for (const [secret, what] of canaries) {
-      const forms = [secret, Buffer.from(secret).toString('base64').replace(/=+$/, '').slice(2, -2), encodeURIComponent(secret)];
+      const forms = [secret.startsWith('Kanarie-') ? secret.slice(0, 16) : secret, Buffer.from(secret).toString('base64').replace(/=+$/, '').slice(2, -2), encodeURIComponent(secret)];
       for (const { where, text } of everywhere) if (forms.some((form) => text.includes(form))) leaks.push(`${what}: in ${where}: ${text.slice(0, 300)}`);
     }
     expect(leaks).toEqual([]);

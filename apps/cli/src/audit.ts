@@ -89,7 +89,7 @@ const names = ['actor', 'action', 'resource-kind', 'resource-id', 'resource-name
 export function exportLog(args: string[], withRooms: WithRooms): Promise<number> {
   return guarded('export', async () => {
     const { values } = parseArgs({ args, options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])) });
-    const search = searchOf(values as Record<string, string | undefined>);
+    const search = searchOf(values);
     return withRooms(async (app) => {
       const audit = app.get(Audit);
       const ctx = systemContext('cli.audit');

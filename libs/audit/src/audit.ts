@@ -155,6 +155,7 @@ export class Audit implements OnModuleDestroy {
     const whole = isEverything(search);
     const free: Context = { ...ctx, tx: null, afterCommit: null };
     const end = await this.findCheckpoint(free);
+    const upTo = end?.seq ?? 0;
     yield headLine(this.clock.now(), whole, search);
     let seq = 0;
     if (whole) {
@@ -167,8 +168,8 @@ export class Audit implements OnModuleDestroy {
     }
     let rows = 0;
     let place: [string, string] | null = null;
-    while (end) {
-      const batch: SealedRow[] = whole ? await this.sealedAfter(free, seq, end.seq, exportBatch) : await this.found(free, search, place, end.seq);
+    for (;;) {
+      const batch: SealedRow[] = whole ? await this.sealedAfter(free, seq, upTo, exportBatch) : await this.found(free, search, place, upTo);
       const last = batch[batch.length - 1];
       if (!last) break;
       if (whole && batch[0]!.seq !== seq + 1 && (await this.removalsAfter(free, seq)).length > 0) throw auditProblem('export-outrun');

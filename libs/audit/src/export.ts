@@ -77,7 +77,7 @@ export async function verifyExport(input: Readable, options: VerifyExportOptions
         if (rowLine(row).trimEnd() !== text) return broken(row.seq, row.id, 'changed', `line ${number} (row ${row.seq}) is not written as it was exported`);
       } else if (value['type'] === 'end' && (value['checkpoint'] === null || isCheckpoint(value['checkpoint']))) {
         ended = true;
-        const fault = value['checkpoint'] === null ? null : endFault(walk, keys, value['checkpoint'] as Checkpoint);
+        const fault = value['checkpoint'] === null ? null : endFault(walk, keys, value['checkpoint']);
         if (fault) return fault;
       } else return unreadable('is none of an export');
     }

@@ -148,7 +148,7 @@ export class SyslogForwarder implements OnModuleDestroy {
     }
     // An orderly stop confirms what it sent, where the receiver answers soon.
     if (connection && !lease.signal.aborted && confirmed !== null && sent > confirmed) await confirm().catch((error: unknown) => this.logger.debug({ err: error }, 'the last audit rows were not confirmed; they will be sent again'));
-    (connection as SyslogConnection | null)?.destroy();
+    connection?.destroy();
   }
 
   private async readConfirmed(ctx: Context): Promise<number> {
