@@ -40,7 +40,7 @@ export const settings = {
   GANTRY_AUDIT_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key (Ed25519) that signs audit checkpoints. The standalone form generates one under GANTRY_HOME.' },
   GANTRY_AUDIT_RETENTION_DAYS: { schema: z.coerce.number().int().min(1).max(36_500), help: 'Audit rows older than this are removed; signed proofs of what was removed are kept. Default: they are kept for ever.' },
   GANTRY_AUDIT_SYSLOG_HOST: { schema: z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'a host name or an address'), help: 'Host to which workers forward the audit log by syslog over TLS (RFC 5424, RFC 5425). Default: it is not forwarded.' },
-  GANTRY_AUDIT_SYSLOG_PORT: { schema: port, preset: '6514', help: 'Port of that host.' },
+  GANTRY_AUDIT_SYSLOG_PORT: { schema: port, preset: '6514', help: 'Port of that host, where it takes syslog over TLS.' },
   GANTRY_AUDIT_SYSLOG_CA_FILE: { schema: z.string().min(1), help: 'PEM certificates of the authorities that may vouch for that host. Default: the public ones.' },
   GANTRY_AUDIT_SYSLOG_CERT_FILE: { schema: z.string().min(1), help: 'PEM certificate with which workers show that host who they are.' },
   GANTRY_AUDIT_SYSLOG_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key for that certificate.' },
