@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { codeOf } from '@gantry/access/testing';
 import { Audit } from '@gantry/audit';
 import { makeLogger, uuidv7 } from '@gantry/platform';
 import { testContext } from '@gantry/platform/testing';
@@ -33,6 +34,13 @@ const harmless: Record<string, string> = {
 /** Every field that holds a secret. Who adds one sends it below, where it is accepted and where it is refused, and then names it here. */
 const covered = [
   'POST /api/v1/sessions password',
+  'POST /api/v1/sessions code',
+  'POST /api/v1/me/second-factor password',
+  'POST /api/v1/me/second-factor/confirm code',
+  'POST /api/v1/me/second-factor/recovery-codes password',
+  'POST /api/v1/me/second-factor/recovery-codes code',
+  'POST /api/v1/me/second-factor/disable password',
+  'POST /api/v1/me/second-factor/disable code',
   'PUT /api/v1/me/password current',
   'PUT /api/v1/me/password next',
   'POST /api/v1/users password',
@@ -47,7 +55,9 @@ const covered = [
 ];
 
 /** Answers that show a secret once, or to whom it belongs: nothing else may. */
-const shownOnce = new Set(['POST /api/v1/sessions', 'POST /api/v1/tokens', 'POST /api/v1/triggers']);
+const shownOnce = new Set([
+  'POST /api/v1/sessions', 'POST /api/v1/tokens', 'POST /api/v1/triggers', 'POST /api/v1/me/second-factor', 'POST /api/v1/me/second-factor/confirm', 'POST /api/v1/me/second-factor/recovery-codes',
+]);
 
 /** Paths of all fields of a body. */
 function fields(schema: JsonSchema, path = ''): string[] {
@@ -144,6 +154,25 @@ describe('secrets', () => {
     expect((await send('PUT', '/me/password', { as: una, body: { current: password, next } })).status).toBe(204);
     expect((await send('PUT', '/users/una/password', { body: { password: canary('password that an admin gave') } })).status).toBe(204);
     expect((await send('PUT', '/users/una/password', { as: una, body: { password: canary('password that was refused') } })).status).toBeGreaterThanOrEqual(400);
+    // a second factor: its secret and the recovery codes are secrets too, a code of six digits is too short to look for
+    const owned = canary('password of who has a second factor');
+    expect((await send('POST', '/users', { body: { name: 'duo', password: owned } })).status).toBe(201);
+    const duo = String((await send('POST', '/sessions', { as: '', body: { username: 'duo', password: owned } })).body['token']);
+    canaries.set(duo, 'session token');
+    expect((await send('POST', '/me/second-factor', { as: duo, body: { password: canary('wrong password for a second factor') } })).status).toBeGreaterThanOrEqual(400);
+    const factor = String((await send('POST', '/me/second-factor', { as: duo, body: { password: owned } })).body['secret']);
+    canaries.set(factor, 'secret of a second factor');
+    const confirmed = await send('POST', '/me/second-factor/confirm', { as: duo, body: { code: codeOf(factor, new Date()) } });
+    expect([confirmed.status, confirmed.body['recoveryCodes']]).toEqual([200, expect.any(Array)]);
+    const [first, second] = confirmed.body['recoveryCodes'] as [string, string];
+    const renewed = await send('POST', '/me/second-factor/recovery-codes', { as: duo, body: { password: owned, code: first } });
+    const [third, fourth] = renewed.body['recoveryCodes'] as [string, string];
+    for (const code of [first, second, third, fourth]) canaries.set(code, 'recovery code');
+    const again = await send('POST', '/sessions', { as: '', body: { username: 'duo', password: owned, code: third } });
+    expect(again.status).toBe(201);
+    canaries.set(String(again.body['token']), 'session token');
+    expect((await send('POST', '/me/second-factor/disable', { as: String(again.body['token']), body: { password: canary('wrong password to end it'), code: fourth } })).status).toBeGreaterThanOrEqual(400);
+    expect((await send('POST', '/me/second-factor/disable', { as: String(again.body['token']), body: { password: owned, code: fourth } })).status).toBe(204);
     // tokens
     for (const kind of ['personal', 'robot']) {
       const made = await send('POST', '/tokens', { body: { name: `t-${kind}`, kind, expiresAt: new Date(Date.now() + 3_600_000).toISOString(), limits: { operations: ['account:view', 'repository:pull'] } }, headers: { 'idempotency-key': `k-${kind}` } });
