@@ -322,6 +322,30 @@ create table audit_checkpoints (
   constraint audit_checkpoints_pkey PRIMARY KEY (seq)
 );
 
+create table audit_forwarding (
+  changed_at timestamp with time zone default now() not null,
+  confirmed_at timestamp with time zone,
+  connected boolean default false not null,
+  fault text,
+  name text not null,
+  seq bigint default 0 not null,
+  constraint audit_forwarding_pkey PRIMARY KEY (name),
+  constraint audit_forwarding_seq_check CHECK ((seq >= 0))
+);
+
+create table audit_removals (
+  at timestamp with time zone not null,
+  before timestamp with time zone not null,
+  first_seq bigint not null,
+  hash text not null,
+  key_id text not null,
+  last_seq bigint not null,
+  signature text not null,
+  constraint audit_removals_check CHECK (((first_seq > 0) AND (first_seq <= last_seq))),
+  constraint audit_removals_first_seq_key UNIQUE (first_seq),
+  constraint audit_removals_pkey PRIMARY KEY (last_seq)
+);
+
 create table audit_rows (
   action text not null,
   actor_id text,
@@ -812,15 +836,23 @@ CREATE INDEX access_team_members_user_id ON public.access_team_members USING btr
 
 CREATE INDEX access_tokens_account_id ON public.access_tokens USING btree (account_id);
 
-CREATE INDEX audit_rows_action ON public.audit_rows USING btree (action, id);
+CREATE INDEX audit_rows_by_action ON public.audit_rows USING btree (action text_pattern_ops, at, id);
 
-CREATE INDEX audit_rows_actor_id ON public.audit_rows USING btree (actor_id, id);
+CREATE INDEX audit_rows_by_actor_id ON public.audit_rows USING btree (actor_id, at, id);
 
-CREATE INDEX audit_rows_actor_name ON public.audit_rows USING btree (actor_name, id);
+CREATE INDEX audit_rows_by_actor_name ON public.audit_rows USING btree (actor_name, at, id);
+
+CREATE INDEX audit_rows_by_bad_outcome ON public.audit_rows USING btree (outcome, at, id) WHERE (outcome <> 'success'::text);
+
+CREATE INDEX audit_rows_by_resource_id ON public.audit_rows USING btree (resource_id, at, id);
+
+CREATE INDEX audit_rows_by_resource_kind ON public.audit_rows USING btree (resource_kind, at, id);
+
+CREATE INDEX audit_rows_by_resource_name ON public.audit_rows USING btree (resource_name, at, id);
+
+CREATE INDEX audit_rows_newest ON public.audit_rows USING btree (at, id);
 
 CREATE INDEX audit_rows_request_id ON public.audit_rows USING btree (request_id);
-
-CREATE INDEX audit_rows_resource ON public.audit_rows USING btree (resource_kind, resource_id, id);
 
 CREATE INDEX audit_rows_unsealed ON public.audit_rows USING btree (id) WHERE (seq IS NULL);
 
@@ -876,6 +908,19 @@ CREATE INDEX trust_verdicts_at ON public.trust_verdicts USING btree (at);
 
 CREATE INDEX trust_verdicts_digest ON public.trust_verdicts USING btree (digest, id);
 
+CREATE OR REPLACE FUNCTION public.audit_allow_retention()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+      begin
+        if old.seq is null or not exists (
+          select 1 from audit_removals r join audit_checkpoints c on c.seq = r.last_seq and c.hash = r.hash where r.last_seq >= old.seq and r.first_seq <= old.seq) then
+          raise exception 'the audit log is append-only' using errcode = 'insufficient_privilege';
+        end if;
+        return old;
+      end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.audit_allow_sealing()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -901,7 +946,11 @@ CREATE TRIGGER audit_checkpoints_change BEFORE DELETE OR UPDATE ON public.audit_
 
 CREATE TRIGGER audit_checkpoints_truncate BEFORE TRUNCATE ON public.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
 
-CREATE TRIGGER audit_rows_delete BEFORE DELETE ON public.audit_rows FOR EACH ROW EXECUTE FUNCTION audit_refuse_change();
+CREATE TRIGGER audit_removals_change BEFORE DELETE OR UPDATE ON public.audit_removals FOR EACH ROW EXECUTE FUNCTION audit_refuse_change();
+
+CREATE TRIGGER audit_removals_truncate BEFORE TRUNCATE ON public.audit_removals FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
+
+CREATE TRIGGER audit_rows_delete BEFORE DELETE ON public.audit_rows FOR EACH ROW EXECUTE FUNCTION audit_allow_retention();
 
 CREATE TRIGGER audit_rows_truncate BEFORE TRUNCATE ON public.audit_rows FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Access, Accounts } from '@gantry/access';
-import { systemContext, type Config, type Db } from '@gantry/platform';
+import { systemContext, type Config, type Db, type Logger } from '@gantry/platform';
 import { cloneTemplate, testConfig, testLogger } from '@gantry/platform/testing';
 import { makeTokenCertificate } from '@gantry/registry';
 import { openDatabase } from '../../rooms';
@@ -26,7 +26,7 @@ export interface ApiHarness {
 export const adminPassword = 'correct horse battery staple';
 
 /** Makes a harness; `admin` can sign in with `adminPassword`. */
-export async function makeHarness(): Promise<ApiHarness> {
+export async function makeHarness(options: { logger?: Logger } = {}): Promise<ApiHarness> {
   const { url, drop } = await cloneTemplate();
   const home = mkdtempSync(join(tmpdir(), 'gantry-api-'));
   const token = await makeTokenCertificate();
@@ -41,7 +41,7 @@ export async function makeHarness(): Promise<ApiHarness> {
     GANTRY_AUDIT_KEY_FILE: join(home, 'audit.key'),
     GANTRY_REGISTRY_BACKEND_URL: 'http://127.0.0.1:9',
   });
-  const logger = testLogger();
+  const logger = options.logger ?? testLogger();
   const db = await openDatabase(config, logger);
   const app = await createApi({ config, logger, db });
   const ctx = systemContext('test');

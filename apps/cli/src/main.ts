@@ -3,13 +3,13 @@ import { createInterface } from 'node:readline/promises';
 import { NestFactory } from '@nestjs/core';
 import type { INestApplicationContext } from '@nestjs/common';
 import { Accounts } from '@gantry/access';
-import { Audit } from '@gantry/audit';
 import { loadConfig, makeLogger, NestLogger, openQueue, printSchema, randomSecret, settingsReference, systemContext, type Config, type Db } from '@gantry/platform';
 import { main as runApi } from '../../api/src/main';
 import { openDatabase, RoomsModule } from '../../rooms';
 import { readEnvironment } from '../../standalone/src/environment';
 import { firstAdminPassword } from '../../standalone/src/keys';
 import { main as runWorker } from '../../worker/src/main';
+import * as audit from './audit';
 import { main as checkHealth } from './health';
 
 interface Command {
@@ -25,7 +25,8 @@ const say = (text: string): void => {
 /** Runs `work` with the database open (not migrated). */
 async function withDatabase(work: (db: Db, config: Config) => Promise<number>): Promise<number> {
   const config = standaloneSettings();
-  const db = await openDatabase(config, makeLogger('warn'));
+  // Standard output is for what was asked for.
+  const db = await openDatabase(config, makeLogger('warn', process.stderr));
   try {
     return await work(db, config);
   } finally {
@@ -36,7 +37,7 @@ async function withDatabase(work: (db: Db, config: Config) => Promise<number>): 
 /** Runs `work` with every room, without listeners or workers. */
 async function withRooms(work: (app: INestApplicationContext) => Promise<number>): Promise<number> {
   return withDatabase(async (db, config) => {
-    const logger = makeLogger('warn');
+    const logger = makeLogger('warn', process.stderr);
     const app = await NestFactory.createApplicationContext(RoomsModule.forRoot({ config, logger, db }), { logger: new NestLogger(logger), abortOnError: false });
     try {
       return await work(app);
@@ -79,21 +80,11 @@ const commands: Record<string, Command> = {
       }),
   },
   'audit verify': {
-    help: 'check the audit chain; names the first broken row',
-    run: () =>
-      withRooms(async (app) => {
-        const audit = app.get(Audit);
-        const ctx = systemContext('cli.audit');
-        await audit.sealPending(ctx);
-        const report = await audit.verify(ctx);
-        if (report.ok) {
-          say(`The audit record is whole: ${report.rows} rows, ${report.checkpoints} checkpoints.`);
-          return 0;
-        }
-        say(`The audit record is broken at row ${report.seq}${report.id ? ` (${report.id})` : ''}: ${report.reason}`);
-        return 1;
-      }),
+    help: 'check the audit chain; names the first broken row. --checkpoint saved.json: against a saved one. --file audit.jsonl [--key public.pem]: an export, offline',
+    run: (args) => audit.verify(args, withRooms),
   },
+  'audit checkpoint': { help: 'print the newest signed checkpoint with its public key, to keep elsewhere', run: (args) => audit.checkpoint(args, withRooms) },
+  'audit export': { help: 'print the sealed audit record as JSON lines; filters: --actor --action --resource-kind --resource-id --resource-name --outcome --request-id --from --to', run: (args) => audit.exportLog(args, withRooms) },
   settings: { help: 'print the reference of all settings', run: async () => (say(settingsReference()), 0) },
   schema: { help: 'print the database schema', run: () => withDatabase(async (db) => (say(await printSchema(db)), 0)) },
 };

@@ -1,6 +1,6 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { DirectorySync, Sessions, syncDirectory } from '@gantry/access';
-import { Audit } from '@gantry/audit';
+import { Audit, AuditRetention, SyslogForwarder } from '@gantry/audit';
 import { Relay, relayCall } from '@gantry/clusters';
 import { Deployments, DeliveryEvents, runDeployment } from '@gantry/delivery';
 import { handle, on, type Handling, type Sweep } from '@gantry/platform';
@@ -27,6 +27,8 @@ export function handlings(app: INestApplicationContext): Handling[] {
 /** What catches up with lost wake-ups and crashed processes. */
 export function sweeps(app: INestApplicationContext): Sweep[] {
   const audit = app.get(Audit);
+  const retention = app.get(AuditRetention);
+  const forwarder = app.get(SyslogForwarder);
   const sessions = app.get(Sessions);
   const deployments = app.get(Deployments);
   const front = app.get(RegistryFront);
@@ -35,6 +37,9 @@ export function sweeps(app: INestApplicationContext): Sweep[] {
   return [
     // NOTIFY wakes the sequencer at once; this catches what it missed.
     { name: 'audit.seal', everySeconds: 1, run: (ctx) => audit.sealPending(ctx) },
+    // Runs as long as this process holds the lease; the others look every few seconds whether it is free.
+    { name: 'audit.forward', everySeconds: 5, run: (ctx) => forwarder.run(ctx) },
+    { name: 'audit.retain', everySeconds: 600, run: (ctx) => retention.run(ctx) },
     { name: 'access.expire-sessions', everySeconds: 3600, run: (ctx) => sessions.expire(ctx) },
     { name: 'access.directory-sync', everySeconds: 30, run: (ctx) => directorySync.tick(ctx) },
     { name: 'delivery.sweep', everySeconds: 5, run: (ctx) => deployments.sweep(ctx) },

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import type { INestApplicationContext } from '@nestjs/common';
+import { SyslogForwarder } from '@gantry/audit';
 import { openQueue, Worker, type Config, type Db, type Logger } from '@gantry/platform';
 import { handlings, sweeps } from './jobs';
 
@@ -17,6 +18,7 @@ export async function startWorker(options: { config: Config; logger: Logger; db:
   await worker.start(config.workerConcurrency);
   return {
     close: async () => {
+      app.get(SyslogForwarder).stop();
       await worker.stop();
       await queue.close();
     },

@@ -1,10 +1,14 @@
-import { createPublicKey } from 'node:crypto';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { Clock, Db, decodeCursor, isUuid, requestProblem, toPage, uuidv7, type Context, type Page } from '@gantry/platform';
-import { AuditKey, describeKey, verifySignature } from './audit-key';
-import { checkpointText, genesisHash, rowHash, type ChainedRow } from './chain';
+import { Clock, Db, decodeCursor, toPage, uuidv7, type Context, type Page } from '@gantry/platform';
+import { AuditKey } from './audit-key';
+import { checkpointText, genesisHash, removalText, rowHash, type ChainedRow, type SealedRow } from './chain';
+import { keysById, type Checkpoint, type Removal, type SavedCheckpoint } from './checkpoint';
 import { safeDetail, storableText } from './detail';
 import { AuditRow, type AuditOutcome } from './entities';
+import { endLine, headLine, removalLine, rowLine } from './export';
+import { auditProblem } from './problems';
+import { auditQuery, chainColumns, isEverything, type AuditFilter, type AuditSearch } from './query';
+import { broken, ChainWalk, type Broken, type Verification } from './walk';
 
 /** NOTIFY channel on which the sequencer wakes. */
 export const auditChannel = 'gantry_audit';
@@ -12,7 +16,11 @@ export const auditChannel = 'gantry_audit';
 /** Key of the advisory lock under which one process seals at a time. */
 const sealLock = 7_263_002;
 const sealBatch = 500;
-const verifyBatch = 1_000;
+/** Another one, under which one process removes at a time. */
+const removeLock = 7_263_003;
+const walkBatch = 1_000;
+const exportBatch = 500;
+const removeBatch = 5_000;
 const repeatMillis = 60_000;
 const maxRepeats = 10_000;
 
@@ -24,57 +32,13 @@ export interface AuditEntry {
   detail?: Record<string, unknown>;
 }
 
-/** Filters of `Audit.list`. `actor` is an id or a name; times are inclusive `from`, exclusive `to`. */
-export interface AuditFilter {
-  limit: number;
-  cursor?: string;
-  actor?: string;
-  action?: string;
-  resourceKind?: string;
-  resourceId?: string;
-  outcome?: AuditOutcome;
-  requestId?: string;
-  from?: Date;
-  to?: Date;
-}
-
-/** Outcome of `Audit.verify`: all is well, or the first row that is not. */
-export type Verification =
-  | { ok: true; rows: number; checkpoints: number; unsealed: number; head: { seq: number; hash: string } }
-  | {
-      ok: false;
-      /** Number in the chain at which it breaks, and the row's id where there is a row. */
-      seq: number;
-      id: string | null;
-      /**
-       * `changed`: the row's content is not what was sealed · `missing`: a row between others is gone · `hash-mismatch`: the chain was
-       * rewritten under a signed checkpoint · `bad-signature`, `unknown-key`: the checkpoint is not by a known key · `unsigned`: sealed rows
-       * after the last checkpoint · `tail-deleted`: rows that the last checkpoint covers are gone · `anchor-mismatch`: not the chain of which
-       * the caller kept a checkpoint.
-       */
-      reason: 'changed' | 'missing' | 'hash-mismatch' | 'bad-signature' | 'unknown-key' | 'unsigned' | 'tail-deleted' | 'anchor-mismatch';
-      detail: string;
-    };
-
 /** What `Audit.verify` may know from elsewhere. */
 export interface VerifyOptions {
   /** PEM of earlier public keys, after the signing key was changed. The current one is always known. */
   publicKeys?: string[];
-  /** A checkpoint kept outside the database: finds a chain whose tail was cut off together with its checkpoints. */
+  /** A checkpoint kept outside the database: finds a chain that was cut off together with its checkpoints, or made anew and signed again. */
   anchor?: { seq: number; hash: string };
 }
-
-interface Checkpoint {
-  seq: string;
-  hash: string;
-  at: string;
-  signature: string;
-  key_id: string;
-}
-
-const chainColumns = `id, to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, actor_kind as "actorKind", actor_id as "actorId",
-  actor_name as "actorName", credential_id as "credentialId", request_id as "requestId", address, action, resource_kind as "resourceKind",
-  resource_id as "resourceId", resource_name as "resourceName", outcome, detail, count`;
 
 /** The append-only record of who did what: rows enter unsealed with the change that they tell of, and are sealed into a signed hash chain. */
 @Injectable()
@@ -98,11 +62,21 @@ export class Audit implements OnModuleDestroy {
    * at the end of that minute (or when the process stops; a killed process loses only that count).
    */
   async recordRefusal(ctx: Context, entry: AuditEntry): Promise<void> {
+    await this.recordOnce(ctx, entry, entry.detail?.['code']);
+  }
+
+  /**
+   * Writes that something was read; paging through the same thing is one row and a count, as with refusals.
+   * @param asked what was asked for, without the place in it: what makes two reads the same
+   */
+  async recordRead(ctx: Context, entry: AuditEntry, asked: Record<string, unknown>): Promise<void> {
+    await this.recordOnce(ctx, entry, asked);
+  }
+
+  private async recordOnce(ctx: Context, entry: AuditEntry, sameAs: unknown): Promise<void> {
     const free: Context = { ...ctx, tx: null, afterCommit: null };
     const { actor } = ctx;
-    const key = JSON.stringify([
-      actor.kind, actor.id, ctx.address, entry.action, entry.resource?.kind, entry.resource?.id, entry.resource?.name?.slice(0, 300), entry.detail?.['code'],
-    ]);
+    const key = JSON.stringify([actor.kind, actor.id, ctx.address, entry.action, entry.resource?.kind, entry.resource?.id, entry.resource?.name?.slice(0, 300), sameAs]);
     const known = this.repeats.get(key);
     if (known) {
       known.count += 1;
@@ -117,7 +91,7 @@ export class Audit implements OnModuleDestroy {
     await this.insert(free, entry, 1);
   }
 
-  /** Writes the counts of repeated refusals now; the app calls it before the database closes. */
+  /** Writes the counts of repeated refusals and reads now; the app calls it before the database closes. */
   async flushRepeats(): Promise<void> {
     for (const key of [...this.repeats.keys()]) await this.flushRepeat(key);
   }
@@ -133,7 +107,7 @@ export class Audit implements OnModuleDestroy {
     clearTimeout(repeat.timer);
     if (repeat.count === 0) return;
     await this.insert(repeat.ctx, repeat.entry, repeat.count).catch(() => {
-      // The database is away: the first refusal of the minute is on record, the count of its repeats is not worth an error.
+      // The database is away: the first one of the minute is on record, the count of its repeats is not worth an error.
     });
   }
 
@@ -154,24 +128,79 @@ export class Audit implements OnModuleDestroy {
     );
   }
 
-  /** Rows that fit the filter, newest first. The caller judges `audit:view`. */
+  /** Rows that fit the filter, newest first. The caller judges `audit:view`. @throws request.invalid */
   async list(ctx: Context, filter: AuditFilter): Promise<Page<AuditRow>> {
-    const query = this.db.repo(ctx, AuditRow).createQueryBuilder('entry').orderBy('entry.id', 'DESC').limit(filter.limit + 1);
-    const after = decodeCursor(filter.cursor, 1)?.[0];
-    if (after !== undefined && !isUuid(after)) throw requestProblem('invalid', { errors: [{ pointer: 'query/cursor', detail: 'not a cursor of this list' }] });
-    const conditions: [string, string, unknown][] = [
-      ['entry.id < :after', 'after', after],
-      ['(entry.actorId = :actor or entry.actorName = :actor)', 'actor', filter.actor],
-      ['entry.action = :action', 'action', filter.action],
-      ['entry.resourceKind = :resourceKind', 'resourceKind', filter.resourceKind],
-      ['entry.resourceId = :resourceId', 'resourceId', filter.resourceId],
-      ['entry.outcome = :outcome', 'outcome', filter.outcome],
-      ['entry.requestId = :requestId', 'requestId', filter.requestId],
-      ['entry.at >= :from', 'from', filter.from],
-      ['entry.at < :to', 'to', filter.to],
-    ];
-    for (const [sql, name, value] of conditions) if (value !== undefined) query.andWhere(sql, { [name]: value });
-    return toPage(await query.getMany(), filter.limit, (row) => [row.id]);
+    const { limit, cursor, ...search } = filter;
+    const { sql, parameters } = auditQuery(search, { limit: limit + 1, order: 'desc', place: decodeCursor(cursor, 2) });
+    const rows = await this.planned<StoredRow>(ctx, sql, parameters);
+    const { items, next } = toPage(rows, limit, (row) => [row.at, row.id]);
+    return { items: items.map((row) => Object.assign(new AuditRow(), row, { at: new Date(row.at), seq: row.seq === null ? null : Number(row.seq) })), next };
+  }
+
+  /** Has each search planned for its own values: a plan for any action or actor would read the whole log for a rare one. */
+  private planned<T>(ctx: Context, sql: string, parameters: unknown[]): Promise<T[]> {
+    return this.db.transaction(ctx, async (tx) => {
+      await this.db.query(tx, 'set local plan_cache_mode = force_custom_plan');
+      return this.db.query<T>(tx, sql, parameters);
+    });
+  }
+
+  /**
+   * The sealed part of the log as JSON lines, oldest first: a head, the proofs of what retention removed, the rows with their seals, and an end
+   * with the newest signed checkpoint (`verifyExport` reads it). Yields some hundred lines at a time and reads no further than it is asked to.
+   * A search makes it a part of the log, which is good to read but not to verify. The caller judges `audit:export`.
+   * @throws audit.export-outrun when retention removed rows that were still to come
+   */
+  async *exportLines(ctx: Context, search: AuditSearch = {}): AsyncGenerator<string, void, undefined> {
+    const whole = isEverything(search);
+    const free: Context = { ...ctx, tx: null, afterCommit: null };
+    const end = await this.findCheckpoint(free);
+    const upTo = end?.seq ?? 0;
+    yield headLine(this.clock.now(), whole, search);
+    let seq = 0;
+    if (whole) {
+      for (;;) {
+        const removals = await this.removalsAfter(free, seq);
+        if (removals.length === 0) break;
+        seq = removals[removals.length - 1]!.lastSeq;
+        yield removals.map(removalLine).join('');
+      }
+    }
+    let rows = 0;
+    let place: [string, string] | null = null;
+    for (;;) {
+      const batch: SealedRow[] = whole ? await this.sealedAfter(free, seq, upTo, exportBatch) : await this.found(free, search, place, upTo);
+      const last = batch[batch.length - 1];
+      if (!last) break;
+      if (whole && batch[0]!.seq !== seq + 1 && (await this.removalsAfter(free, seq)).length > 0) throw auditProblem('export-outrun');
+      seq = last.seq;
+      place = [last.at, last.id];
+      rows += batch.length;
+      yield batch.map(rowLine).join('');
+    }
+    yield endLine(rows, end);
+  }
+
+  private async found(ctx: Context, search: AuditSearch, place: [string, string] | null, upTo: number): Promise<SealedRow[]> {
+    const { sql, parameters } = auditQuery(search, { limit: exportBatch, order: 'asc', place, sealedUpTo: upTo });
+    return (await this.planned<SealedRow>(ctx, sql, parameters)).map(numbered);
+  }
+
+  /** Sealed rows after row `seq` in the order of the chain, not beyond row `upTo`. */
+  async sealedAfter(ctx: Context, seq: number, upTo: number | null, limit: number): Promise<SealedRow[]> {
+    const rows = await this.db.query<SealedRow>(
+      ctx, `select seq, hash, ${chainColumns} from audit_rows where seq > $1 and seq <= $2 order by audit_rows.seq limit $3`, [seq, upTo ?? Number.MAX_SAFE_INTEGER, limit]);
+    return rows.map(numbered);
+  }
+
+  private async removalsAfter(ctx: Context, seq: number): Promise<Removal[]> {
+    const rows = await this.db.query<Removal & { firstSeq: string; lastSeq: string }>(
+      ctx,
+      `select first_seq as "firstSeq", last_seq as "lastSeq", hash, ${millisText('before')} as before, ${millisText('at')} as at, signature, key_id as "keyId"
+         from audit_removals where last_seq > $1 order by audit_removals.last_seq limit $2`,
+      [seq, walkBatch],
+    );
+    return rows.map((row) => ({ ...row, firstSeq: Number(row.firstSeq), lastSeq: Number(row.lastSeq) }));
   }
 
   /**
@@ -223,66 +252,119 @@ export class Audit implements OnModuleDestroy {
     return this.key.publicKey();
   }
 
-  /** The newest signed checkpoint, to keep outside as an anchor; null while nothing is sealed. */
-  async findCheckpoint(ctx: Context): Promise<{ seq: number; hash: string; at: string; signature: string; keyId: string } | null> {
-    const [row] = await this.checkpointsAfter(ctx, -1, 'desc', 1);
-    return row ? { seq: Number(row.seq), hash: row.hash, at: row.at, signature: row.signature, keyId: row.key_id } : null;
+  /** The newest signed checkpoint, to keep outside as an anchor, with the public key if it is this process's; null while nothing is sealed. */
+  async findCheckpoint(ctx: Context): Promise<SavedCheckpoint | null> {
+    const [found] = await this.checkpoints(ctx, 'order by audit_checkpoints.seq desc limit 1', []);
+    if (!found) return null;
+    const own = this.key.present ? this.key.publicKey() : null;
+    return { ...found, publicKey: own?.id === found.keyId ? own.pem : null };
   }
 
-  /** Walks the whole chain and names the first row at which it is broken. Memory does not grow with the log. */
+  /**
+   * Walks the whole chain, from where retention left it, and names the first row at which it is broken. Sees one state of the database;
+   * memory does not grow with the log.
+   * @throws audit.bad-key
+   */
   async verify(ctx: Context, options: VerifyOptions = {}): Promise<Verification> {
-    const keys = new Map<string, string>();
-    for (const pem of options.publicKeys ?? []) keys.set(describeKey(createPublicKey(pem)).id, pem);
-    if (this.key.present) keys.set(this.key.publicKey().id, this.key.publicKey().pem);
-    const state = { seq: 0, hash: genesisHash, checkpoints: 0, signedSeq: 0 };
-    const broken = (seq: number, id: string | null, reason: Extract<Verification, { ok: false }>['reason'], detail: string): Verification => ({ ok: false, seq, id, reason, detail });
-    // The end is fixed first: rows that are sealed while we walk are the next walk's.
-    const [end] = await this.db.query<{ rows: string | null; checkpoint: string | null; unsealed: string }>(
-      ctx,
-      `select (select max(seq) from audit_rows) as rows, (select max(seq) from audit_checkpoints) as checkpoint,
-         (select count(*) from audit_rows where seq is null) as unsealed`,
-    );
-    const lastRow = Number(end?.rows ?? 0);
-    const lastCheckpoint = Number(end?.checkpoint ?? 0);
-    while (state.seq < lastRow) {
-      const rows = await this.db.query<ChainedRow & { seq: string; hash: string }>(
-        ctx, `select seq, hash, ${chainColumns} from audit_rows where seq > $1 and seq <= $2 order by seq limit $3`, [state.seq, lastRow, verifyBatch]);
-      const upTo = Number(rows[rows.length - 1]?.seq ?? lastRow);
-      const checkpoints = new Map((await this.checkpointsAfter(ctx, state.seq, 'asc', null, upTo)).map((checkpoint) => [Number(checkpoint.seq), checkpoint]));
-      if (rows.length === 0) return broken(state.seq + 1, null, 'missing', `row ${state.seq + 1} is missing`);
-      for (const row of rows) {
-        const seq = state.seq + 1;
-        if (Number(row.seq) !== seq) return broken(seq, null, 'missing', `row ${seq} is missing; the next one there is ${row.seq}`);
-        const hash = rowHash(seq, state.hash, row);
-        const checkpoint = checkpoints.get(seq);
-        if (hash !== row.hash) return broken(seq, row.id, 'changed', `the content of row ${seq} (${row.id}) is not what was sealed`);
-        if (checkpoint) {
-          const pem = keys.get(checkpoint.key_id);
-          if (pem === undefined) return broken(seq, row.id, 'unknown-key', `the checkpoint at row ${seq} is signed with key ${checkpoint.key_id}, which was not given`);
-          if (!verifySignature(pem, checkpointText(seq, checkpoint.hash, checkpoint.at), checkpoint.signature)) {
-            return broken(seq, row.id, 'bad-signature', `the checkpoint at row ${seq} has a wrong signature`);
-          }
-          if (checkpoint.hash !== hash) return broken(seq, row.id, 'hash-mismatch', `row ${seq} or one before it is not what the checkpoint at ${seq} signed`);
-          state.checkpoints += 1;
-          state.signedSeq = seq;
+    const keys = keysById([...(options.publicKeys ?? []), ...(this.key.present ? [this.key.publicKey().pem] : [])]);
+    const anchor = options.anchor ?? null;
+    return this.db.transaction({ ...ctx, tx: null, afterCommit: null }, async (tx) => {
+      await this.db.query(tx, 'set transaction isolation level repeatable read, read only');
+      const walk = new ChainWalk(keys, anchor);
+      for (let removals = await this.removalsAfter(tx, 0); removals.length > 0; removals = await this.removalsAfter(tx, walk.seq)) {
+        for (const removal of removals) {
+          const fault = walk.removal(removal);
+          if (fault) return fault;
         }
-        if (options.anchor?.seq === seq && options.anchor.hash !== hash) return broken(seq, row.id, 'anchor-mismatch', `row ${seq} is not the one that the anchor names`);
-        state.seq = seq;
-        state.hash = hash;
       }
-    }
-    if (lastCheckpoint > state.seq) return broken(state.seq + 1, null, 'tail-deleted', `rows ${state.seq + 1} to ${lastCheckpoint} are gone`);
-    if (state.signedSeq < state.seq) return broken(state.signedSeq + 1, null, 'unsigned', `rows from ${state.signedSeq + 1} on have no signed checkpoint`);
-    if (options.anchor && options.anchor.seq > state.seq) return broken(state.seq + 1, null, 'tail-deleted', `rows ${state.seq + 1} to ${options.anchor.seq} of the anchor are gone`);
-    return { ok: true, rows: state.seq, checkpoints: state.checkpoints, unsealed: Number(end?.unsealed ?? 0), head: { seq: state.seq, hash: state.hash } };
+      // What was removed can't be walked; but its checkpoints are kept, so that an anchor among them still has to agree.
+      if (anchor && anchor.seq < walk.seq) {
+        const [kept] = await this.checkpoints(tx, 'where seq = $1', [anchor.seq]);
+        if (kept?.hash !== anchor.hash) return broken(anchor.seq, null, 'anchor-mismatch', `the checkpoint at row ${anchor.seq} is not the saved one`);
+        walk.anchored = true;
+      }
+      const [end] = await this.db.query<{ rows: string | null; checkpoint: string | null; unsealed: string; hash: string | null }>(
+        tx,
+        `select (select max(seq) from audit_rows) as rows, (select max(seq) from audit_checkpoints) as checkpoint,
+           (select count(*) from audit_rows where seq is null) as unsealed, (select hash from audit_checkpoints where seq = $1) as hash`,
+        [walk.seq],
+      );
+      if (walk.removed && end?.hash !== walk.hash) return broken(walk.seq, null, 'bad-removal', `the removal up to row ${walk.seq} is not what the checkpoint there signed`);
+      const lastRow = Number(end?.rows ?? 0);
+      for (let first = true; first || walk.seq < lastRow; first = false) {
+        // From the very start the first time: what retention removed must not be there.
+        const rows = await this.sealedAfter(tx, first ? 0 : walk.seq, lastRow, walkBatch);
+        if (rows.length === 0) break;
+        const checkpoints = new Map((await this.checkpoints(tx, 'where seq > $1 and seq <= $2', [walk.seq, rows[rows.length - 1]!.seq])).map((checkpoint) => [checkpoint.seq, checkpoint]));
+        for (const row of rows) {
+          const fault = walk.row(row, checkpoints.get(row.seq));
+          if (fault) return fault;
+        }
+      }
+      const lastCheckpoint = Number(end?.checkpoint ?? 0);
+      if (lastCheckpoint > walk.seq) return broken(walk.seq + 1, null, 'tail-deleted', `rows ${walk.seq + 1} to ${lastCheckpoint} are gone`);
+      return walk.end(Number(end?.unsealed ?? 0));
+    });
   }
 
-  private async checkpointsAfter(ctx: Context, seq: number, order: 'asc' | 'desc', limit: number | null, upTo: number | null = null): Promise<Checkpoint[]> {
-    return this.db.query<Checkpoint>(
-      ctx,
-      `select seq, hash, to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at, signature, key_id from audit_checkpoints
-       where seq > $1 and ($3::bigint is null or seq <= $3) order by seq ${order} limit $2`,
-      [seq, limit, upTo],
-    );
+  /**
+   * One step of retention: removes the oldest sealed rows that are older than `before` and not beyond row `upTo`, as far as the last checkpoint
+   * among the first 5,000 of them, and leaves a signed removal and a row about it, all in one transaction. What does not verify is not removed.
+   * @returns what was removed (null: nothing), or what is broken
+   * @throws audit.key-missing
+   */
+  async removeOldest(ctx: Context, before: Date, upTo: number | null): Promise<Removal | Broken | null> {
+    const keyId = this.key.publicKey().id;
+    const keys = keysById([this.key.publicKey().pem]);
+    return this.db.transaction({ ...ctx, tx: null, afterCommit: null }, async (tx) => {
+      const [lock] = await this.db.query<{ held: boolean }>(tx, 'select pg_try_advisory_xact_lock($1) as held', [removeLock]);
+      if (!lock?.held) return null;
+      const walk = new ChainWalk(keys, null);
+      const [start] = await this.db.query<{ seq: string; hash: string }>(tx, 'select last_seq as seq, hash from audit_removals order by last_seq desc limit 1');
+      walk.seq = Number(start?.seq ?? 0);
+      walk.hash = start?.hash ?? genesisHash;
+      walk.signedSeq = walk.seq;
+      const firstSeq = walk.seq + 1;
+      const rows = await this.sealedAfter(tx, walk.seq, upTo, removeBatch);
+      const limit = before.toISOString().replace('Z', '000Z');
+      const young = rows.findIndex((row) => row.at >= limit);
+      const old = young < 0 ? rows : rows.slice(0, young);
+      const checkpoints = new Map((await this.checkpoints(tx, 'where seq > $1 and seq <= $2', [walk.seq, old[old.length - 1]?.seq ?? 0])).map((checkpoint) => [checkpoint.seq, checkpoint]));
+      let hash = walk.hash;
+      for (const row of old) {
+        const fault = walk.row(row, checkpoints.get(row.seq));
+        if (fault) return fault;
+        if (walk.signedSeq === row.seq) hash = row.hash;
+      }
+      const lastSeq = walk.signedSeq;
+      if (lastSeq < firstSeq) return null;
+      const at = this.clock.now().toISOString();
+      const removal: Removal = { firstSeq, lastSeq, hash, before: before.toISOString(), at, signature: this.key.sign(removalText(firstSeq, lastSeq, hash, before.toISOString(), at)), keyId };
+      await this.db.query(tx, 'insert into audit_removals (first_seq, last_seq, hash, before, at, signature, key_id) values ($1, $2, $3, $4, $5, $6, $7)', [
+        firstSeq, lastSeq, hash, removal.before, at, removal.signature, keyId,
+      ]);
+      await this.db.query(tx, 'delete from audit_rows where seq >= $1 and seq <= $2', [firstSeq, lastSeq]);
+      await this.record(tx, { action: 'audit.remove', outcome: 'success', detail: { firstSeq, lastSeq, rows: lastSeq - firstSeq + 1, before: removal.before } });
+      return removal;
+    });
   }
+
+  private async checkpoints(ctx: Context, clause: string, parameters: unknown[]): Promise<Checkpoint[]> {
+    const rows = await this.db.query<Checkpoint>(ctx, `select seq, hash, ${millisText('at')} as at, signature, key_id as "keyId" from audit_checkpoints ${clause}`, parameters);
+    return rows.map(numbered);
+  }
+}
+
+interface StoredRow extends ChainedRow {
+  seq: string | null;
+  hash: string | null;
+  outcome: AuditOutcome;
+  detail: Record<string, unknown>;
+}
+
+const millisText = (column: string): string => `to_char(${column} at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+/** PostgreSQL's bigint comes as text. */
+function numbered<T extends { seq: number }>(row: T): T {
+  return { ...row, seq: Number(row.seq) };
 }

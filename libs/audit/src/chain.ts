@@ -22,6 +22,12 @@ export interface ChainedRow {
   count: number;
 }
 
+/** A row with its place in the chain. */
+export interface SealedRow extends ChainedRow {
+  seq: number;
+  hash: string;
+}
+
 /**
  * The bytes that are hashed for a row, form 1: one JSON array without spaces of
  * `["gantry-audit-1", seq, previous hash, id, at, actorKind, actorId, actorName, credentialId, requestId, address, action,
@@ -44,6 +50,11 @@ export function rowHash(seq: number, previousHash: string, row: ChainedRow): str
 /** The text that a checkpoint's Ed25519 signature covers: everything up to row `seq`, whose hash is `hash`. */
 export function checkpointText(seq: number, hash: string, at: string): string {
   return `gantry audit checkpoint v1\n${seq}\n${hash}\n${at}\n`;
+}
+
+/** The text that a removal's Ed25519 signature covers: retention removed rows `firstSeq` to `lastSeq`, all older than `before`. */
+export function removalText(firstSeq: number, lastSeq: number, hash: string, before: string, at: string): string {
+  return `gantry audit removal v1\n${firstSeq}\n${lastSeq}\n${hash}\n${before}\n${at}\n`;
 }
 
 /** Keys that look like array indexes come first in any JavaScript object, in numeric order: a fixed order too, part of form 1. */

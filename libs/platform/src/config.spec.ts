@@ -62,6 +62,16 @@ describe('loadConfig', () => {
     expect(faults({ GANTRY_SESSION_MINUTES: '5' })[0]).toMatch(/GANTRY_SESSION_MINUTES=5/);
   });
 
+  it('takes what belongs to forwarding the audit log together, or not at all', () => {
+    expect(loadConfig({ GANTRY_AUDIT_SYSLOG_PORT: '' })).toMatchObject({ auditSyslog: null, auditRetentionDays: null });
+    expect(loadConfig({ GANTRY_AUDIT_SYSLOG_HOST: 'log.example', GANTRY_AUDIT_SYSLOG_CA_FILE: '/ca', GANTRY_AUDIT_RETENTION_DAYS: '400' })).toMatchObject({
+      auditSyslog: { host: 'log.example', port: 6514, caFile: '/ca', certFile: null, keyFile: null }, auditRetentionDays: 400,
+    });
+    expect(faults({ GANTRY_AUDIT_SYSLOG_HOST: 'h', GANTRY_AUDIT_SYSLOG_CERT_FILE: 'x' })[0]).toMatch(/go together/);
+    expect(faults({ GANTRY_AUDIT_SYSLOG_CA_FILE: 'x' })[0]).toMatch(/not GANTRY_AUDIT_SYSLOG_HOST/);
+    expect(faults({ GANTRY_AUDIT_RETENTION_DAYS: '0', GANTRY_AUDIT_SYSLOG_HOST: 'https://h/' })).toHaveLength(2);
+  });
+
   it('documents every setting', () => {
     for (const [name, setting] of Object.entries(settings)) expect([name, setting.help.length > 20]).toEqual([name, true]);
   });

@@ -38,6 +38,12 @@ export const settings = {
   GANTRY_TOKEN_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key (P-256) that signs registry tokens. The standalone form generates one under GANTRY_HOME.' },
   GANTRY_TOKEN_CERT_FILE: { schema: z.string().min(1), help: 'PEM certificate of that key; the registry’s `rootcertbundle`.' },
   GANTRY_AUDIT_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key (Ed25519) that signs audit checkpoints. The standalone form generates one under GANTRY_HOME.' },
+  GANTRY_AUDIT_RETENTION_DAYS: { schema: z.coerce.number().int().min(1).max(36_500), help: 'Audit rows older than this are removed; signed proofs of what was removed are kept. Default: they are kept for ever.' },
+  GANTRY_AUDIT_SYSLOG_HOST: { schema: z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'a host name or an address'), help: 'Host to which workers forward the audit log by syslog over TLS (RFC 5424, RFC 5425). Default: it is not forwarded.' },
+  GANTRY_AUDIT_SYSLOG_PORT: { schema: port, preset: '6514', help: 'Port of that host, where it takes syslog over TLS.' },
+  GANTRY_AUDIT_SYSLOG_CA_FILE: { schema: z.string().min(1), help: 'PEM certificates of the authorities that may vouch for that host. Default: the public ones.' },
+  GANTRY_AUDIT_SYSLOG_CERT_FILE: { schema: z.string().min(1), help: 'PEM certificate with which workers show that host who they are.' },
+  GANTRY_AUDIT_SYSLOG_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key for that certificate.' },
   GANTRY_ADMIN_PASSWORD_FILE: { schema: z.string().min(1), help: 'File with the recovery admin’s first password; read on first boot only. The standalone form generates `$GANTRY_HOME/admin-password`.' },
   GANTRY_DEPLOY_DEADLINE_SECONDS: { schema: seconds, preset: '600', help: 'How long a deployment may take until it is rolled back.' },
   GANTRY_ENGINE_TIMEOUT_SECONDS: { schema: seconds, preset: '15', help: 'Deadline of one call to an engine.' },
@@ -78,6 +84,10 @@ export interface Config {
   tokenKeyFile: string | null;
   tokenCertFile: string | null;
   auditKeyFile: string | null;
+  /** Null: rows are kept for ever. */
+  auditRetentionDays: number | null;
+  /** Null: the audit log is not forwarded. */
+  auditSyslog: { host: string; port: number; caFile: string | null; certFile: string | null; keyFile: string | null } | null;
   adminPasswordFile: string | null;
   deployDeadlineSeconds: number;
   engineTimeoutSeconds: number;
@@ -148,6 +158,10 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   if (!isLoopback(bind) && cert === null && proxies.length === 0) {
     faults.push(`GANTRY_BIND=${bind} is beyond loopback: set GANTRY_TLS_CERT_FILE and GANTRY_TLS_KEY_FILE, or GANTRY_TRUSTED_PROXIES if a proxy ends TLS`);
   }
+  const syslogHost = get<string>('GANTRY_AUDIT_SYSLOG_HOST');
+  const [syslogCa, syslogCert, syslogKey] = [get<string>('GANTRY_AUDIT_SYSLOG_CA_FILE'), get<string>('GANTRY_AUDIT_SYSLOG_CERT_FILE'), get<string>('GANTRY_AUDIT_SYSLOG_KEY_FILE')];
+  if ((syslogCert === null) !== (syslogKey === null)) faults.push('GANTRY_AUDIT_SYSLOG_CERT_FILE and GANTRY_AUDIT_SYSLOG_KEY_FILE go together; one of them is missing');
+  if (syslogHost === null && (syslogCa ?? syslogCert ?? syslogKey) !== null) faults.push('GANTRY_AUDIT_SYSLOG_… is set, but not GANTRY_AUDIT_SYSLOG_HOST: nothing would be forwarded');
   const ports = new Map<number, Name>();
   for (const name of ['GANTRY_HTTP_PORT', 'GANTRY_REGISTRY_PORT', 'GANTRY_ENGINE_PORT', 'GANTRY_SAMPLE_PORT'] as const) {
     const value = get<number>(name);
@@ -195,6 +209,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     tokenKeyFile: get<string>('GANTRY_TOKEN_KEY_FILE'),
     tokenCertFile: get<string>('GANTRY_TOKEN_CERT_FILE'),
     auditKeyFile: get<string>('GANTRY_AUDIT_KEY_FILE'),
+    auditRetentionDays: get<number>('GANTRY_AUDIT_RETENTION_DAYS'),
+    auditSyslog: syslogHost === null ? null : { host: syslogHost, port: get<number>('GANTRY_AUDIT_SYSLOG_PORT')!, caFile: syslogCa, certFile: syslogCert, keyFile: syslogKey },
     adminPasswordFile: get<string>('GANTRY_ADMIN_PASSWORD_FILE'),
     deployDeadlineSeconds: get<number>('GANTRY_DEPLOY_DEADLINE_SECONDS')!,
     engineTimeoutSeconds: get<number>('GANTRY_ENGINE_TIMEOUT_SECONDS')!,

@@ -2,13 +2,14 @@ import { Controller, Inject, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import {
-  Access, Accounts, builtInRoles, Collections, gradeOf, operations, Review, systemResource, Tokens, type CollectionFacts, type Operation, type ResourceRef, type ReviewRow,
+  Access, Accounts, Authenticator, builtInRoles, Collections, gradeOf, operations, Review, systemResource, Tokens, type CollectionFacts, type Operation, type ResourceRef, type ReviewRow,
 } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import { decodeCursor, toPage, type Context } from '@gantry/platform';
-import { sendFile } from '../http/download';
+import { streamLines } from '../http/lines';
 import { Resources } from '../http/resources';
 import { idOrName, In, listOf, page, Route, time, type Input } from '../http/route';
+import { stillAllowed } from '../http/still-allowed';
 
 /** Kinds of resources that questions about rights can be about. */
 const kinds = [
@@ -43,13 +44,19 @@ const effects = z.object({
   ),
   more: z.boolean(),
 });
+const reviewRow = z.object({
+  account: z.string(), accountKind: z.enum(['user', 'organization']), source: z.string(), active: z.boolean(),
+  by: z.enum(['administrator', 'owner', 'organization-admin', 'member', 'team-admin', 'team-member', 'grant']), through: z.string().describe('team or organization'), role: z.string(),
+  on: z.string().describe('path of the collection'), grantId: z.string(), grantedBy: z.string(), grantedAt: z.string(), operations: z.number().int(),
+});
 const reviewQuery = z.strictObject({ format: z.enum(['csv', 'json']).default('csv') });
 
 /** The catalogue, and questions about rights: why, who, what if. */
 @Controller('api/v1')
 export class RightsController {
   constructor(
-    @Inject(Access) private readonly access: Access,
+    @Inject(Access) readonly access: Access,
+    @Inject(Authenticator) readonly authenticator: Authenticator,
     @Inject(Accounts) private readonly accounts: Accounts,
     @Inject(Tokens) private readonly tokens: Tokens,
     @Inject(Review) private readonly review: Review,
@@ -100,14 +107,14 @@ export class RightsController {
 
   @Route({
     method: 'GET', path: 'access/review', summary: 'Access review', description: 'Who can do what where, through which grant and group: every user and every way, as CSV or as JSON lines.',
-    operation: 'access:review', scope: 'system', query: reviewQuery, response: z.string(), streams: true,
+    operation: 'access:review', scope: 'system', query: reviewQuery, response: reviewRow, lines: true,
   })
-  async export(@In() { ctx, query }: Input<unknown, z.output<typeof reviewQuery>>, @Res({ passthrough: true }) reply: FastifyReply): Promise<void> {
-    const day = new Date().toISOString().slice(0, 10);
+  async export(@In() { ctx, query, request }: Input<unknown, z.output<typeof reviewQuery>>, @Res({ passthrough: true }) reply: FastifyReply): Promise<void> {
     const csv = query.format === 'csv';
-    await sendFile(
-      reply, { name: `access-review-${day}.${csv ? 'csv' : 'jsonl'}`, type: csv ? 'text/csv; charset=utf-8; header=present' : 'application/x-ndjson' },
-      csv ? csvOf(this.review.rows(ctx)) : linesOf(this.review.rows(ctx)));
+    const rows = this.review.rows(ctx);
+    await streamLines(reply, csv ? csvOf(rows) : linesOf(rows), stillAllowed(this, request, ctx, 'access:review', systemResource), {
+      name: `access-review-${new Date().toISOString().slice(0, 10)}.${csv ? 'csv' : 'jsonl'}`, type: csv ? 'text/csv; charset=utf-8; header=present' : 'application/jsonl; charset=utf-8',
+    });
   }
 
   private async find(ctx: Context, kind: string, name: string): Promise<ResourceRef | null> {

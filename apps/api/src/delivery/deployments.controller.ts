@@ -3,9 +3,10 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Access, Authenticator, type ResourceRef } from '@gantry/access';
 import { Deployments, Plans } from '@gantry/delivery';
-import { decodeCursor, encodeCursor } from '@gantry/platform';
+import { decodeCursor, encodeCursor, requestProblem } from '@gantry/platform';
 import { Resources } from '../http/resources';
 import { idOrName, In, listOf, page, Route, type FindResource, type Input, type RouteInput } from '../http/route';
+import { stillAllowed } from '../http/still-allowed';
 import { streamEvents, wantsEvents } from '../http/sse';
 import { deployment, event, images, plan, release, revisionKey, step } from './shapes';
 
@@ -67,8 +68,8 @@ export class PlansController {
 export class DeploymentsController {
   constructor(
     @Inject(Deployments) private readonly deployments: Deployments,
-    @Inject(Access) private readonly access: Access,
-    @Inject(Authenticator) private readonly authenticator: Authenticator,
+    @Inject(Access) readonly access: Access,
+    @Inject(Authenticator) readonly authenticator: Authenticator,
     @Inject(Resources) resources: Resources,
   ) {
     resources.register('deployment', (ctx, id) => deployments.findRef(ctx, id));
@@ -104,8 +105,8 @@ export class DeploymentsController {
       const last = items[items.length - 1];
       return { items, next: events.length > query.limit && last ? encodeCursor([last.id]) : null };
     }
-    const token = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
-    const ref = { kind: 'deployment', id, parent: (await this.deployments.findRef(ctx, id))?.parent ?? { kind: 'system', id: 'system' } };
+    const ref = await this.deployments.findRef(ctx, id);
+    if (!ref) throw requestProblem('not-found');
     await streamEvents(request, reply, {
       read: async (after) => {
         const { events, done } = await this.deployments.events(ctx, id, after, 200);
@@ -113,10 +114,7 @@ export class DeploymentsController {
       },
       wake: (callback) => this.deployments.follow(id, callback),
       // Asked again each time, so that a session that ends or a right that is lost ends the stream.
-      allowed: async () => {
-        const actor = await this.authenticator.bearer(ctx, token);
-        return actor !== null && this.access.can({ ...ctx, actor }, 'deployment:view', ref).allowed;
-      },
+      allowed: stillAllowed(this, request, ctx, 'deployment:view', ref),
     });
     return undefined;
   }

@@ -28,11 +28,17 @@ export function parseJson(bytes: Buffer): unknown {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw requestProblem('invalid', { errors: [{ pointer: '', detail: `the body is not valid JSON: ${(error as Error).message.slice(0, 120)}` }], cause: error });
+    throw requestProblem('invalid', { errors: [{ pointer: '', detail: `the body is not valid JSON${faultPlace(error as Error)}` }], cause: error });
   }
   const fault = findFault(value, '', 0);
   if (fault) throw requestProblem('invalid', { errors: [fault] });
   return value;
+}
+
+/** Where JSON breaks, where Node says so. Its message quotes the text, which may be a password. */
+function faultPlace(error: Error): string {
+  const position = /at position (\d+)/.exec(error.message)?.[1];
+  return position === undefined ? '' : `, at character ${Number(position) + 1}`;
 }
 
 function findFault(value: unknown, pointer: string, depth: number): { pointer: string; detail: string } | null {

@@ -57,6 +57,8 @@ export interface RouteOptions {
   ifMatch?: boolean;
   /** Answers Server-Sent Events where the client accepts them. */
   streams?: boolean;
+  /** Answers JSON lines, one `response` each, as fast as the client reads. */
+  lines?: boolean;
 }
 
 /** Metadata key of `RouteOptions` on a handler. */
