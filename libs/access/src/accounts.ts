@@ -6,12 +6,13 @@ import {
   Clock, CONFIG, Db, decodeCursor, isUniqueViolation, isUuid, LOGGER, requestProblem, toPage, uuidv7, type Config, type Context, type Logger, type Page,
 } from '@gantry/platform';
 import { Access, organizationsCollectionId, privateCollectionId, sharedCollectionId } from './access';
-import type { AccountFacts, ResourceRef } from './decide';
+import type { AccountFacts, CollectionFacts, ResourceRef } from './decide';
 import { Account, Collection, type AccountKind, type AccountSource, type MemberRole } from './entities';
 import { adminName, assertLocalName, assertNamespace, isDirectoryName, isReservedName, nameKey, namespaceOf } from './names';
 import { assertPasswordRule, hashPassword, verifyPassword } from './passwords';
 import { accessProblem } from './problems';
 import { SignInLimits } from './sign-in-limits';
+import type { Change } from './snapshot';
 
 /** Advisory lock under which the first administrator is made. */
 const adminLock = 7_263_004;
@@ -79,63 +80,100 @@ export class Accounts {
     return this.create(ctx, { source: 'ldap', externalId, kind: 'user', name, displayName, mail }, 'user.create');
   }
 
+  /** As `createFromDirectory`, for many at once; answers in order each one's account, or null where the name is taken or can't be used. */
+  async createManyFromDirectory(ctx: Context, entries: readonly { externalId: string; username: string; displayName: string | null; mail: string | null }[]): Promise<(Account | null)[]> {
+    const usable = entries.filter(({ username }) => isDirectoryName(username) && !isReservedName(username));
+    const made = await this.db.transaction(ctx, (tx) =>
+      this.insertAll(tx, usable.map(({ externalId, username: name, displayName, mail }) => ({ source: 'ldap', externalId, kind: 'user', name, displayName, mail })), 'user.create'));
+    const byEntry = new Map(usable.map((entry, index) => [entry, made[index] ?? null]));
+    return entries.map((entry) => byEntry.get(entry) ?? null);
+  }
+
+  /** Of these names of the directory's those that no new account can get. */
+  async findTakenNames(ctx: Context, names: readonly string[]): Promise<Set<string>> {
+    const keys = names.map(nameKey);
+    const rows = await this.db.query<{ name_key: string; namespace: string | null }>(
+      ctx, 'select name_key, namespace from access_accounts where name_key = any($1) or namespace = any($1)', [keys]);
+    const used = new Set(rows.flatMap((row) => [row.name_key, row.namespace]));
+    return new Set(names.filter((name, index) => !isDirectoryName(name) || isReservedName(name) || used.has(keys[index]!) || used.has(namespaceOf(name))));
+  }
+
   private async create(ctx: Context, input: NewAccount, action: string): Promise<Account> {
     return this.db.transaction(ctx, async (tx) => {
-      const id = uuidv7();
-      const namespace = input.kind === 'robot' ? null : namespaceOf(input.name);
-      // A name is never shared or merged, whatever the other account's source and kind: the unique index on the key decides.
-      const made = await this.db.query(
-        tx,
-        `insert into access_accounts (id, source, external_id, kind, name, name_key, namespace, display_name, mail, password_hash, admin, owner_id, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict do nothing returning 1`,
-        [
-          id, input.source, input.externalId ?? id, input.kind, input.name, nameKey(input.name), namespace, input.displayName ?? null, input.mail ?? null,
-          input.passwordHash ?? null, input.admin ?? false, input.ownerId ?? null, this.clock.now(),
-        ],
-      );
-      if (made.length === 0) throw accessProblem('name-taken', { errors: [{ pointer: '/name', detail: 'taken' }] });
-      const account = await this.getById(tx, id);
-      await this.audit.record(tx, {
-        action,
-        resource: { kind: 'account', id, name: account.name },
-        outcome: 'success',
-        detail: { kind: account.kind, source: account.source, admin: account.admin, ownerId: account.ownerId },
-      });
-      const collection = await this.createCollection(tx, account);
-      await this.access.publish(tx, [{ type: 'account', account: factsOf(account) }, ...(collection ? [{ type: 'collection' as const, collection }] : [])]);
-      if (account.kind === 'user') await this.giveDefaultRole(tx, account);
+      const [account] = await this.insertAll(tx, [input], action);
+      if (!account) throw accessProblem('name-taken', { errors: [{ pointer: '/name', detail: 'taken' }] });
       return account;
     });
   }
 
-  private async giveDefaultRole(tx: Context, account: Account): Promise<void> {
-    const [made] = await this.db.query<{ id: string; role_id: string }>(
-      tx,
-      `insert into access_grants (id, subject_kind, subject_id, role_id, collection_id, created_by, created_at)
-       select $1, 'user', $2, default_role_id, $3, 'default role', $4 from access_settings where default_role_id <> 'none' returning id, role_id`,
-      [uuidv7(), account.id, sharedCollectionId, this.clock.now()],
-    );
-    if (!made) return;
-    await this.audit.record(tx, {
-      action: 'grant.create', outcome: 'success', resource: { kind: 'grant', id: made.id, name: `${account.name}: ${made.role_id} on /Shared` },
-      detail: { subject: { kind: 'user', id: account.id, name: account.name }, role: made.role_id, collectionId: sharedCollectionId, repositoryId: null },
+  /** Makes accounts with what belongs to them; null for those whose name is taken. */
+  private async insertAll(tx: Context, inputs: NewAccount[], action: string): Promise<(Account | null)[]> {
+    if (inputs.length === 0) return [];
+    const rows = inputs.map((input) => {
+      const id = uuidv7();
+      return {
+        id, source: input.source, external_id: input.externalId ?? id, kind: input.kind, name: input.name, name_key: nameKey(input.name), namespace: input.kind === 'robot' ? null : namespaceOf(input.name),
+        display_name: input.displayName ?? null, mail: input.mail ?? null, password_hash: input.passwordHash ?? null, admin: input.admin ?? false, owner_id: input.ownerId ?? null,
+      };
     });
-    await this.access.publish(tx, [
-      { type: 'grant', grant: { id: made.id, subjectKind: 'user', subjectId: account.id, roleId: made.role_id, collectionId: sharedCollectionId, repositoryId: null } },
-    ]);
+    // A name is never shared or merged, whatever the other account's source and kind: the unique index on the key decides.
+    await this.db.query(
+      tx,
+      `insert into access_accounts (id, source, external_id, kind, name, name_key, namespace, display_name, mail, password_hash, admin, owner_id, created_at)
+       select r.*, $2::timestamptz from jsonb_to_recordset($1::jsonb) as r(id uuid, source text, external_id text, kind text, name text, name_key text, namespace text, display_name text, mail text,
+         password_hash text, admin boolean, owner_id uuid) on conflict do nothing`,
+      [JSON.stringify(rows), this.clock.now()],
+    );
+    const made = new Map((await this.db.load(tx, Account, 'where id = any($1)', [rows.map(({ id }) => id)])).map((account) => [account.id, account]));
+    const accounts = rows.map(({ id }) => made.get(id) ?? null);
+    const changes: Change[] = [];
+    for (const account of accounts) {
+      if (!account) continue;
+      await this.audit.record(tx, {
+        action,
+        resource: { kind: 'account', id: account.id, name: account.name },
+        outcome: 'success',
+        detail: { kind: account.kind, source: account.source, admin: account.admin, ownerId: account.ownerId },
+      });
+      changes.push({ type: 'account', account: factsOf(account) });
+    }
+    for (const collection of await this.createCollections(tx, [...made.values()])) changes.push({ type: 'collection', collection });
+    await this.access.publish(tx, changes);
+    await this.giveDefaultRole(tx, [...made.values()].filter(({ kind }) => kind === 'user'));
+    return accounts;
   }
 
-  private async createCollection(tx: Context, account: Account): Promise<Collection | null> {
-    if (account.kind === 'robot') return null;
-    const organization = account.kind === 'organization';
-    const collection: Collection = {
-      id: this.access.accountCollection(account.id),
-      parentId: organization ? organizationsCollectionId : privateCollectionId,
-      path: `${organization ? '/Organizations' : '/Shared/Private'}/${account.name}`,
-      ownerId: account.id,
-    };
-    await this.db.repo(tx, Collection).insert(collection);
-    return collection;
+  private async giveDefaultRole(tx: Context, accounts: Account[]): Promise<void> {
+    const [settings] = await this.db.query<{ role: string }>(tx, `select default_role_id as role from access_settings where default_role_id <> 'none'`);
+    if (!settings) return;
+    for (const account of accounts) {
+      const id = uuidv7();
+      await this.db.query(
+        tx, `insert into access_grants (id, subject_kind, subject_id, role_id, collection_id, created_by, created_at) values ($1, 'user', $2, $3, $4, 'default role', $5)`,
+        [id, account.id, settings.role, sharedCollectionId, this.clock.now()]);
+      await this.audit.record(tx, {
+        action: 'grant.create', outcome: 'success', resource: { kind: 'grant', id, name: `${account.name}: ${settings.role} on /Shared` },
+        detail: { subject: { kind: 'user', id: account.id, name: account.name }, role: settings.role, collectionId: sharedCollectionId, repositoryId: null },
+      });
+      await this.access.publish(tx, [
+        { type: 'grant', grant: { id, subjectKind: 'user', subjectId: account.id, roleId: settings.role, collectionId: sharedCollectionId, repositoryId: null } },
+      ]);
+    }
+  }
+
+  private async createCollections(tx: Context, accounts: Account[]): Promise<CollectionFacts[]> {
+    const collections = accounts.filter(({ kind }) => kind !== 'robot').map((account): CollectionFacts => {
+      const organization = account.kind === 'organization';
+      return {
+        id: this.access.accountCollection(account.id), parentId: organization ? organizationsCollectionId : privateCollectionId,
+        path: `${organization ? '/Organizations' : '/Shared/Private'}/${account.name}`, ownerId: account.id,
+      };
+    });
+    await this.db.query(
+      tx,
+      `insert into access_collections (id, parent_id, path, owner_id)
+       select * from jsonb_to_recordset($1::jsonb) as r(id uuid, "parentId" uuid, path text, "ownerId" uuid)`, [JSON.stringify(collections)]);
+    return collections;
   }
 
   /** By id or name (without regard to case). @throws request.not-found */

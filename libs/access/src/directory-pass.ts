@@ -163,26 +163,40 @@ export class DirectoryPass {
       this.counts.updated += 1;
       return this.info('user.update', `${person.name} has another name or mail address`, { user: person.name, userId: person.accountId });
     });
-    await this.batches(ctx, 'people', changes.note, async (tx, { person, entry }) => {
-      if (!this.dryRun) await people.note(tx, person.accountId, entry);
-      return null;
-    });
-    await this.batches(ctx, 'people', changes.create, async (tx, entry) => {
-      if (roster.byName.get(entry.username.toLowerCase()) !== entry.externalId) {
-        this.counts.skipped += 1;
-        return null;
-      }
-      const id = this.dryRun ? null : await this.create(tx, entry);
-      this.accountsOf.set(entry.externalId, { id: id ?? '', name: entry.username, externalId: entry.externalId, active: true });
-      this.counts.created += 1;
-      return this.info('user.create', `${entry.username} gets an account`, { user: entry.username, dn: entry.dn, ...(id === null ? {} : { userId: id }) });
-    });
+    if (!this.dryRun) await people.noteAll(ctx, changes.note.map(({ person, entry }) => ({ accountId: person.accountId, dn: entry.dn, username: entry.username })));
+    // Of two people of one name the one whom an earlier search found; the roster has told of the other.
+    const wanted = changes.create.filter((entry) => roster.byName.get(entry.username.toLowerCase()) === entry.externalId);
+    this.counts.skipped += changes.create.length - wanted.length;
+    for (let at = 0; at < wanted.length; at += batchSize) await this.create(ctx, wanted.slice(at, at + batchSize), at);
   }
 
-  private async create(tx: Context, entry: DirectoryEntry): Promise<string> {
-    const account = await this.tools.accounts.createFromDirectory(tx, entry);
-    await this.tools.people.note(tx, account.id, entry);
-    return account.id;
+  private async create(ctx: Context, entries: DirectoryEntry[], at: number): Promise<void> {
+    const { db, accounts, people, lease } = this.tools;
+    await this.step(`create:${at}`);
+    const made = this.dryRun ? await this.foresee(ctx, entries) : await db.transaction(ctx, async (tx) => {
+      await lease.assertHeld(tx);
+      const created = await accounts.createManyFromDirectory(tx, entries);
+      await people.noteAll(tx, entries.flatMap((entry, index) => (created[index] ? [{ accountId: created[index].id, dn: entry.dn, username: entry.username }] : [])));
+      return created.map((account) => account?.id ?? null);
+    });
+    for (const [index, entry] of entries.entries()) {
+      const id = made[index];
+      if (id == null) {
+        this.counts.skipped += 1;
+        this.warn('user.skip', `${entry.username} gets no account: the name belongs to another account or can’t be used here`, { user: entry.username, dn: entry.dn });
+        continue;
+      }
+      this.accountsOf.set(entry.externalId, { id, name: entry.username, externalId: entry.externalId, active: true });
+      this.counts.created += 1;
+      this.lines.push(this.info('user.create', `${entry.username} gets an account`, { user: entry.username, dn: entry.dn, ...(this.dryRun ? {} : { userId: id }) }));
+    }
+    await this.flush(ctx, 'people');
+  }
+
+  /** Who would get an account: an empty id, or null for names that are taken or can't be used. */
+  private async foresee(ctx: Context, entries: DirectoryEntry[]): Promise<(string | null)[]> {
+    const taken = await this.tools.accounts.findTakenNames(ctx, entries.map(({ username }) => username));
+    return entries.map(({ username }) => (taken.has(username) ? null : ''));
   }
 
   /** Applies items in transactions of some dozens; an item that is refused is told and left out. */

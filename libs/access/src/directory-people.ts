@@ -53,11 +53,17 @@ export class DirectoryPeople {
 
   /** Remembers where somebody is in the directory, as of now. */
   async note(ctx: Context, accountId: string, entry: Pick<DirectoryEntry, 'dn' | 'username'>): Promise<void> {
+    await this.noteAll(ctx, [{ accountId, dn: entry.dn, username: entry.username }]);
+  }
+
+  /** As `note`, for many. */
+  async noteAll(ctx: Context, people: { accountId: string; dn: string; username: string }[]): Promise<void> {
     await this.db.query(
       ctx,
-      `insert into access_directory_people (account_id, dn, username) values ($1, $2, $3)
+      `insert into access_directory_people (account_id, dn, username)
+       select * from jsonb_to_recordset($1::jsonb) as r("accountId" uuid, dn text, username text)
        on conflict (account_id) do update set dn = excluded.dn, username = excluded.username, left_at = null, left_reason = null returning 1`,
-      [accountId, entry.dn, entry.username],
+      [JSON.stringify(people)],
     );
   }
 

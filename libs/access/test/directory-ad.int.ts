@@ -37,7 +37,6 @@ describe('an Active Directory domain', () => {
       client.modify(dnOf(index), new Change({ operation: 'replace', modification: new Attribute({ type: 'userAccountControl', values: [String(value)] }) })));
   const dnOf = (index: number): string => `CN=${people[index]!.cn.replace(/[",]/g, (char) => `\\${char}`)},${samba.peopleBase}`;
   const follow = (team: string, index: number, nested: boolean): Promise<void> => world.follow(team, { kind: 'group', groupDn: samba.groupDn(index), memberAttribute: 'member', nested });
-  const signIn = (index: number): Promise<{ token: string }> => world.stack.sessions.signIn(visitor(), { username: people[index]!.name, password: samba.password });
 
   it('comes over whole: groups in groups by its own rule, large ones in ranges, without who is disabled or has expired', async () => {
     await world.configure({ usernameAttribute: 'sAMAccountName', filter: '(objectClass=user)' });
@@ -60,24 +59,32 @@ describe('an Active Directory domain', () => {
   });
 
   it('ends what somebody holds when they are disabled, at the sign-in and at the synchronisation, and follows who is renamed', async () => {
-    await world.configure({
-      userSearches: [{ searchBase: samba.peopleBase, scope: 'sub', usernameAttribute: 'sAMAccountName', fullNameAttribute: 'displayName', filter: null, matchGroup: { groupDn: samba.groupDn(0), memberAttribute: 'member', nested: true } }],
-    });
-    const { token } = await signIn(1);
-    const other = await signIn(2);
-    await expect(signIn(5)).rejects.toMatchObject({ code: 'access.wrong-credentials' });
-    await control(1, 514);
-    await expect(signIn(1)).rejects.toMatchObject({ code: 'access.wrong-credentials' });
-    expect(await world.stack.authenticator.bearer(visitor(), token)).toBeNull();
-    await control(2, 514);
-    expect((await world.sync()).counts).toMatchObject({ people: 10 });
-    expect(await world.stack.authenticator.bearer(visitor(), other.token)).toBeNull();
+    const second = await makeWorld({ settings: samba.settings }, { peopleBase: samba.peopleBase });
+    try {
+      const signIn = (index: number): Promise<{ token: string }> => second.stack.sessions.signIn(visitor(), { username: people[index]!.name, password: samba.password });
+      const matchGroup = { groupDn: samba.groupDn(0), memberAttribute: 'member', nested: true };
+      await second.configure({
+        createOnSync: false,
+        userSearches: [{ searchBase: samba.peopleBase, scope: 'sub', usernameAttribute: 'sAMAccountName', fullNameAttribute: 'displayName', filter: null, matchGroup }],
+      });
+      await second.follow('top', { kind: 'group', ...matchGroup });
+      const [first, other] = [await signIn(1), await signIn(2), await signIn(3)];
+      await expect(signIn(5)).rejects.toMatchObject({ code: 'access.wrong-credentials' });
+      expect((await second.sync()).counts).toMatchObject({ people: 10, membersAdded: 3 });
+      await control(1, 514);
+      await expect(signIn(1)).rejects.toMatchObject({ code: 'access.wrong-credentials' });
+      expect(await second.stack.authenticator.bearer(visitor(), first!.token)).toBeNull();
+      await control(2, 514);
+      expect((await second.sync()).counts).toMatchObject({ people: 10, deactivated: 1, membersRemoved: 2 });
+      expect(await second.stack.authenticator.bearer(visitor(), other!.token)).toBeNull();
 
-    await control(1, 512);
-    await samba.asAdmin((client) => client.modifyDN(dnOf(3), 'CN=Another Name'));
-    const run = await world.sync();
-    expect(run.counts).toMatchObject({ returned: 1, deactivated: 0, renamed: 1 });
-    expect((await signIn(1)).token).not.toBe('');
-    expect(await world.members('top')).toEqual(usable.filter((name) => name !== people[2]!.name));
+      await control(1, 512);
+      await samba.asAdmin((client) => client.modifyDN(dnOf(3), 'CN=Another Name'));
+      expect((await second.sync()).counts).toMatchObject({ returned: 1, deactivated: 0, renamed: 1, membersAdded: 1, membersRemoved: 0 });
+      expect((await signIn(1)).token).not.toBe('');
+      expect(await second.members('top')).toEqual([people[1]!.name, people[3]!.name]);
+    } finally {
+      await second.close();
+    }
   });
 });
