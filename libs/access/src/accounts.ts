@@ -7,7 +7,7 @@ import {
 } from '@gantry/platform';
 import { Access, organizationsCollectionId, privateCollectionId, sharedCollectionId } from './access';
 import type { AccountFacts, CollectionFacts, ResourceRef } from './decide';
-import { Account, Collection, type AccountKind, type AccountSource, type MemberRole } from './entities';
+import { Account, type AccountKind, type AccountSource, type MemberRole } from './entities';
 import { adminName, assertLocalName, assertNamespace, isDirectoryName, isReservedName, nameKey, namespaceOf } from './names';
 import { assertPasswordRule, hashPassword, verifyPassword } from './passwords';
 import { accessProblem } from './problems';

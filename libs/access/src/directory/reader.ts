@@ -56,7 +56,7 @@ export class DirectoryReader {
   private readonly sessions = new Map<string, Promise<Session>>();
   private readonly activeDirectory = new Map<Session, Promise<boolean>>();
   private readonly groups = new Map<string, Promise<GroupEntry | null>>();
-  private broken: unknown = null;
+  private broken: Error | null = null;
 
   private constructor(private readonly plan: DirectoryPlan) {}
 
@@ -327,8 +327,8 @@ export class DirectoryReader {
       return await work();
     } catch (error) {
       if (error instanceof RefusedStep) throw raw ? error : resultProblem(error, error.step);
-      this.broken = error;
-      throw error;
+      this.broken = error instanceof Error ? error : new Error(String(error));
+      throw this.broken;
     }
   }
 }
