@@ -484,7 +484,10 @@ describe('access', () => {
     expect(await stack.directory.settings(ctx)).toMatchObject({ enabled: false, version: 0 });
     await expect(stack.directory.update(ctx, 0, settings)).rejects.toMatchObject({ code: 'access.directory-password-needed' });
     const set = await stack.directory.update(ctx, 0, { ...settings, bindPassword: 'reader-secret' });
-    expect(set).toEqual({ ...settings, version: 1 });
+    const unset = {
+      domains: [], userSearches: [], paging: true, nestedGroups: 'auto', adminSync: null, schedule: null, jitProvisioning: true, createOnSync: false, safetySharePercent: 50, holdHours: 72,
+    };
+    expect(set).toEqual({ ...settings, ...unset, version: 1 });
     expect(JSON.stringify(await database.db.query(ctx, 'select * from access_directory'))).not.toContain('reader-secret');
     expect(await stack.directory.update(ctx, 1, { ...settings, searchBase: 'dc=other' })).toMatchObject({ version: 2 });
     for (const change of [{ url: 'ldap://elsewhere.example' }, { startTls: false }, { bindDn: 'cn=other' }]) {
