@@ -307,14 +307,7 @@ export class DirectoryPass {
     if (!this.dryRun) {
       await this.tools.db.transaction(ctx, async (tx) => {
         await this.tools.lease.assertHeld(tx);
-        const current = await this.tools.db.query<{ user_id: string }>(tx, `select user_id from access_team_members where team_id = $1 and origin = 'directory'`, [target.team_id]);
-        const leaving = new Set(go.map(({ id }) => id));
-        const final = [...new Set([...current.map(({ user_id }) => user_id).filter((id) => !leaving.has(id)), ...plan.add.map(({ id }) => id)])];
-        const before = await this.tools.db.query<{ user_id: string }>(
-          tx, 'select user_id from access_members where organization_id = $1 and user_id = any($2)', [target.organization_id, plan.add.map(({ id }) => id)]);
-        const result = await this.tools.teams.syncMembers(tx, target.team_id, final);
-        const already = new Set(before.map(({ user_id }) => user_id));
-        await this.markJoins(tx, target.organization_id, result.added.filter((id) => !already.has(id)));
+        if (go.length + plan.add.length > 0) await this.changeMembers(tx, target, go, plan.add);
         await this.settleHolds(tx, plan.holds, plan.held);
         await this.noteTarget(tx, target, plan.groupId, plan.groupDn, null);
       });
@@ -325,6 +318,17 @@ export class DirectoryPass {
     this.tell('team.remove-members', `${target.name} loses`, go, { team: target.name, teamId: target.team_id });
     this.tell('team.add-members', `${target.name} gets`, plan.add, { team: target.name, teamId: target.team_id });
     this.tell('team.hold-members', `${target.name} would lose more than ${this.plan.sync.safetySharePercent} % at once, so these stay for now:`, stay, { team: target.name, teamId: target.team_id }, 'warning');
+  }
+
+  private async changeMembers(tx: Context, target: TeamPlan['target'], go: Member[], add: Member[]): Promise<void> {
+    const current = await this.tools.db.query<{ user_id: string }>(tx, `select user_id from access_team_members where team_id = $1 and origin = 'directory'`, [target.team_id]);
+    const leaving = new Set(go.map(({ id }) => id));
+    const final = [...new Set([...current.map(({ user_id }) => user_id).filter((id) => !leaving.has(id)), ...add.map(({ id }) => id)])];
+    const before = await this.tools.db.query<{ user_id: string }>(
+      tx, 'select user_id from access_members where organization_id = $1 and user_id = any($2)', [target.organization_id, add.map(({ id }) => id)]);
+    const result = await this.tools.teams.syncMembers(tx, target.team_id, final);
+    const already = new Set(before.map(({ user_id }) => user_id));
+    await this.markJoins(tx, target.organization_id, result.added.filter((id) => !already.has(id)));
   }
 
   private async markJoins(tx: Context, organizationId: string, userIds: string[]): Promise<void> {

@@ -49,37 +49,56 @@ export function parseDn(text: string): DnPart[][] | null {
   }
 }
 
+const plainRun = /[^\\,+";<>\0 ]+/y;
+const quotedRun = /[^\\" ]+/y;
+
 function readValue(text: string, start: number): { value: string; end: number } | null {
-  const bytes: Buffer[] = [];
+  let value = '';
+  /** Escaped bytes that may be parts of one character. */
+  let bytes: number[] = [];
   let at = start;
   const quoted = text[at] === '"';
   if (quoted) at += 1;
+  const run = quoted ? quotedRun : plainRun;
   /** Where trailing spaces begin: they belong to the value only if escaped. */
   let solid = 0;
+  const settle = (): void => {
+    if (bytes.length === 0) return;
+    value += Buffer.from(bytes).toString('utf8');
+    bytes = [];
+    solid = value.length;
+  };
   for (;;) {
     const char = text[at];
-    if (char === undefined || (quoted ? char === '"' : char === ',' || char === '+')) break;
     if (char === '\\') {
       const hex = /^[0-9a-f]{2}/i.exec(text.slice(at + 1, at + 3))?.[0];
       const literal = text[at + 1];
-      if (hex !== undefined) bytes.push(Buffer.from(hex, 'hex'));
-      else if (literal !== undefined && ' "#+,;<=>\\'.includes(literal)) bytes.push(Buffer.from(literal));
+      if (hex !== undefined) bytes.push(parseInt(hex, 16));
+      else if (literal !== undefined && ' "#+,;<=>\\'.includes(literal)) bytes.push(literal.charCodeAt(0));
       else return null;
       at += hex === undefined ? 2 : 3;
-      solid = bytes.length;
       continue;
     }
-    if (!quoted && (char === '"' || char === ';' || char === '<' || char === '>' || char === '\0')) return null;
-    const point = String.fromCodePoint(text.codePointAt(at)!);
-    bytes.push(Buffer.from(point));
-    at += point.length;
-    if (quoted || point !== ' ') solid = bytes.length;
+    settle();
+    if (char === undefined || (quoted ? char === '"' : char === ',' || char === '+')) break;
+    if (char === ' ') {
+      value += char;
+      at += 1;
+      if (quoted) solid = value.length;
+      continue;
+    }
+    run.lastIndex = at;
+    const plain = run.exec(text)?.[0];
+    if (plain === undefined) return null;
+    value += plain;
+    at += plain.length;
+    solid = value.length;
   }
   if (quoted) {
     if (text[at] !== '"') return null;
     at += 1;
   }
-  return { value: Buffer.concat(bytes.slice(0, solid)).toString('utf8'), end: at };
+  return { value: value.slice(0, solid), end: at };
 }
 
 /**

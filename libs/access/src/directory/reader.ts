@@ -56,6 +56,8 @@ export class DirectoryReader {
   private readonly sessions = new Map<string, Promise<Session>>();
   private readonly activeDirectory = new Map<Session, Promise<boolean>>();
   private readonly groups = new Map<string, Promise<GroupEntry | null>>();
+  /** Keys of DNs, which come again with every group. */
+  private readonly keys = new Map<string, string | null>();
   private broken: Error | null = null;
 
   private constructor(private readonly plan: DirectoryPlan) {}
@@ -204,18 +206,19 @@ export class DirectoryReader {
       }
       return ids;
     }
-    const seen = new Set([dnKey(group.dn) ?? group.dn]);
+    const seen = new Set([this.key(group.dn) ?? group.dn]);
     const queue = [...group.members];
     while (queue.length > 0) {
       const unknown: string[] = [];
       for (const dn of queue.splice(0)) {
-        const key = dnKey(dn) ?? dn;
+        const known = this.key(dn);
+        const key = known ?? dn;
         if (seen.has(key)) continue;
         seen.add(key);
         const id = roster.byDn.get(key);
         if (typeof id === 'string') ids.add(id);
         // What is nobody's DN may be a group, or a person whose DN two spellings hide: the server knows.
-        else if (match.nested || id === null || dnKey(dn) === null) unknown.push(dn);
+        else if (match.nested || id === null || known === null) unknown.push(dn);
       }
       for (let at = 0; at < unknown.length; at += atOnce) {
         const found = await Promise.all(unknown.slice(at, at + atOnce).map((dn) => this.group(dn, match.memberAttribute)));
@@ -232,7 +235,7 @@ export class DirectoryReader {
 
   /** An entry's id and member values, all of them: Active Directory hands out 1,500 at a time, as `member;range=0-1499`. Null: no such entry. */
   private async group(dn: string, memberAttribute: string): Promise<GroupEntry | null> {
-    const key = `${memberAttribute.toLowerCase()}\u0000${dnKey(dn) ?? dn}`;
+    const key = `${memberAttribute.toLowerCase()}\u0000${this.key(dn) ?? dn}`;
     const known = this.groups.get(key);
     if (known) return known;
     const reading = this.readGroup(dn, memberAttribute);
@@ -260,6 +263,15 @@ export class DirectoryReader {
       if (range === null || range.last || values.length === 0) return { dn: name, id, members };
       from += values.length;
     }
+  }
+
+  private key(dn: string): string | null {
+    let key = this.keys.get(dn);
+    if (key === undefined) {
+      key = dnKey(dn);
+      this.keys.set(dn, key);
+    }
+    return key;
   }
 
   private async hasChainRule(settings: DirectorySettings): Promise<boolean> {
