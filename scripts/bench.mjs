@@ -20,6 +20,7 @@ webhook: --samples N (per round), --replicas N, --queue default|redis
 start:   --cold (also clones, installs and builds), --idle SECONDS
 blobs:   --megabytes N
 tokens:  --seconds N (per arm and round)
+directory: --small (2,000 people only)
 
 Exit code 0: no limit is missed; 1: one is; 2: a run is void.`;
 
