@@ -1,4 +1,5 @@
 import { Problem } from '@gantry/platform';
+import { eventually } from '@gantry/platform/testing';
 import { openHouse, type House } from './house';
 
 let house: House;
@@ -129,6 +130,31 @@ describe('deploying', () => {
     expect(failed.reason?.detail).toContain('non-zero exit (3)');
     for (const name of ['web', 'db'] as const) expect((await house.inspect(`${stack}_${name}`))?.Spec).toEqual(before[name]?.Spec);
     expect(await house.objects(stack)).toMatchObject({ configs: [expect.any(String)], secrets: [expect.any(String)] });
+    expect((await house.deployments.current(house.system, first.applicationId, first.environmentId))?.id).toBe(first.id);
+  });
+
+  it('gives up at the deadline, says what it waited for, and returns to the previous release', async () => {
+    const { application, environment, stack } = await pair('late');
+    const first = await house.finish(await house.deployments.create(house.admin, { application, environment }));
+    const before = await house.inspect(`${stack}_web`);
+    // No node has the label, so that the new task waits for ever.
+    await house.applications.createRevision(house.admin, application, compose('2').replace('endpoint_mode: dnsrr', 'endpoint_mode: dnsrr\n      placement: { constraints: [node.labels.nosuch == yes] }'));
+    const config = house.config as { deployDeadlineSeconds: number };
+    const usual = config.deployDeadlineSeconds;
+    config.deployDeadlineSeconds = 4;
+    try {
+      const late = await house.deployments.create(house.admin, { application, environment });
+      const ending = house.finish(late);
+      // The way back has the usual time.
+      await eventually('the deadline is set', async () => (await house.deployments.get(house.admin, late.id)).deadlineAt !== null);
+      config.deployDeadlineSeconds = usual;
+      const ended = await ending;
+      expect(ended).toMatchObject({ state: 'rolled-back', reason: { code: 'delivery.deadline-exceeded', detail: expect.stringContaining('Not healthy within') } });
+      expect(ended.reason?.detail).toContain(`${stack}_web`);
+    } finally {
+      config.deployDeadlineSeconds = usual;
+    }
+    expect((await house.inspect(`${stack}_web`))?.Spec).toEqual(before?.Spec);
     expect((await house.deployments.current(house.system, first.applicationId, first.environmentId))?.id).toBe(first.id);
   });
 
