@@ -150,7 +150,7 @@ describe('secrets', () => {
     const una = String(session.body['token']);
     canaries.set(una, 'session token');
     expect((await send('POST', '/sessions', { as: '', body: { username: 'una', password: canary('wrong password') } })).status).toBe(401);
-    expect((await send('POST', '/sessions', { as: '', body: { username: `${canary('password typed as a name')}!`, password: canary('wrong password') } })).status).toBe(401);
+    expect((await send('POST', '/sessions', { as: '', body: { username: canary('password typed as a name'), password: canary('wrong password') } })).status).toBe(401);
     const next = canary('next password');
     expect((await send('PUT', '/me/password', { as: una, body: { current: canary('wrong current password'), next: canary('next password that is not taken') } })).status).toBeGreaterThanOrEqual(400);
     expect((await send('PUT', '/me/password', { as: una, body: { current: password, next } })).status).toBe(204);

@@ -132,8 +132,8 @@ export class Credentials {
   }
 
   private async refused(ctx: Context, username: string, outcome: 'refused' | 'failed', code: string): Promise<void> {
-    // What doesn't look like a name may be a password typed into the wrong field.
-    const name = /^[\w.@+-]{1,100}$/.test(username) ? username : undefined;
+    // What is no account's name may be a password typed into the wrong field, whatever it looks like.
+    const name = username === '' ? undefined : (await this.accounts.find(ctx, username))?.name;
     await this.audit.recordRefusal(ctx, {
       action: 'session.create', outcome, resource: { kind: 'account', id: null, ...(name === undefined ? {} : { name }) }, detail: { code },
     });
