@@ -94,6 +94,8 @@ describe('a directory', () => {
     const first = await signIn('jane', janesPassword);
     expect(first.status).toBe(201);
     expect(first.body.user).toMatchObject({ name: 'jane', source: 'ldap', admin: false, displayName: 'Jane Doe', mail: 'jane@corp.test' });
+    // Now that she has an account, the record says whose failure it was.
+    expect(await refusal('jane', 'not her password')).toEqual([401, 'access.wrong-credentials']);
     const api = await as('jane', janesPassword);
     expect((await api.get<Person>('/api/v1/me')).body).toMatchObject({ id: first.body.user.id, organizations: [] });
     for (const noun of ['repositories', 'applications', 'environments', 'clusters', 'signing-keys', 'organizations']) {
