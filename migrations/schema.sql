@@ -263,6 +263,7 @@ create table access_sync_runs (
   finished_at timestamp with time zone,
   id uuid not null,
   phase text,
+  proposal_sealed text,
   reason text not null,
   requested_by text not null,
   started_at timestamp with time zone,

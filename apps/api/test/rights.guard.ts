@@ -43,7 +43,7 @@ function fill(route: DeclaredRoute, at: Place, ids: Record<Place, Ids>): { path:
     'POST /api/v1/grants': { subject: 'outsider', role: 'none', collection: '/' }, 'PATCH /api/v1/access/settings': { defaultRole: 'none' },
     'POST /api/v1/collections': { parent: `/Organizations/${x}`, name: 'fresh' }, 'PATCH /api/v1/collections/:collection': { name: 'fresh' }, 'PUT /api/v1/placements/:kind/:resource': { collection: '/Shared' },
     'POST /api/v1/access/what-if': { changes: [{ type: 'revoke', grant: uuidv7() }] },
-    'PUT /api/v1/ldap': { url: 'ldap://127.0.0.1:9', bindDn: 'cn=r', searchBase: 'dc=x', bindPassword: 'secret-of-the-reader' }, 'POST /api/v1/ldap/test': {},
+    'PUT /api/v1/ldap': { url: 'ldap://127.0.0.1:9', bindDn: 'cn=r', searchBase: 'dc=x', bindPassword: 'secret-of-the-reader' }, 'POST /api/v1/ldap/test': {}, 'POST /api/v1/ldap/preview': { url: 'ldap://127.0.0.1:9', bindDn: 'cn=r', searchBase: 'dc=x', bindPassword: 'secret-of-the-reader' },
     'PUT /api/v1/organizations/:org/teams/:team/sync': { selection: { kind: 'group', groupDn: 'cn=g,dc=x' } },
     'PUT /api/v1/organizations/:org/admin-sync': { selection: { kind: 'search', searchBase: 'dc=x', filter: '(uid=*)' } },
     'POST /api/v1/repositories': { namespace: x, name: 'fresh' }, 'PATCH /api/v1/repositories/:namespace/:name': { description: 'x' }, 'PUT /api/v1/repositories/:namespace/:name/teams/:team': { level: 'admin' },

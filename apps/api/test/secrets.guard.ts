@@ -27,6 +27,8 @@ const secretName = /pass|secret|token|key|credential|private|pem$|code|^value$|^
 const harmless: Record<string, string> = {
   'POST /api/v1/signing-keys publicKeyPem': 'a public key',
   'PUT /api/v1/ldap caPem': 'a public certificate',
+  'POST /api/v1/ldap/preview caPem': 'a public certificate',
+  'POST /api/v1/ldap/preview domains/caPem': 'a public certificate',
   'PUT /api/v1/ldap domains/caPem': 'a public certificate',
   'POST /api/v1/signature-policies keys': 'names of keys',
   'PATCH /api/v1/signature-policies/:policy keys': 'names of keys',
@@ -48,6 +50,8 @@ const covered = [
   'PUT /api/v1/users/:user/password password',
   'PUT /api/v1/ldap bindPassword',
   'PUT /api/v1/ldap domains/bindPassword',
+  'POST /api/v1/ldap/preview bindPassword',
+  'POST /api/v1/ldap/preview domains/bindPassword',
   'POST /api/v1/ldap/test password',
   'POST /api/v1/clusters endpoint/key',
   'PATCH /api/v1/clusters/:cluster endpoint/key',
@@ -194,6 +198,7 @@ describe('secrets', () => {
       url: 'ldap://127.0.0.1:9', bindDn: 'cn=reader', searchBase: 'dc=example', bindPassword: canary('bind password'),
       domains: [{ domain: 'dc=other', url: 'ldap://127.0.0.1:9', bindDn: 'cn=reader', bindPassword: canary('bind password of a domain') }],
     };
+    expect((await send('POST', '/ldap/preview', { body: { ...directory, bindPassword: canary('bind password of a preview'), domains: [{ ...directory.domains[0], bindPassword: canary('bind password of a domain in a preview') }] } })).status).toBe(202);
     expect((await send('PUT', '/ldap', { body: directory, headers: { 'if-match': ldap.etag } })).status).toBe(200);
     expect((await send('POST', '/ldap/test', { body: { username: 'somebody', password: canary('password of a trial') } })).status).toBe(200);
     expect((await send('POST', '/sessions', { as: '', body: { username: 'somebody', password: canary('password for a directory') } })).status).toBe(503);

@@ -6,6 +6,7 @@ import { defaultSyncSettings, DirectoryClient, findSettingsFaults, makePlan, typ
 import { accessProblem } from './problems';
 
 const sealPurpose = 'access.directory.bind-password';
+const proposalPurpose = 'access.directory.proposal';
 
 /** The directory's settings as they are shown: without the reader's password. `version` 0: never set. */
 export interface DirectoryView extends Omit<DirectorySettings, 'bindPassword' | 'scope' | 'fullNameAttribute'>, SyncSettings {
@@ -20,6 +21,13 @@ export interface DirectoryView extends Omit<DirectorySettings, 'bindPassword' | 
 export interface DirectoryChange extends Omit<DirectoryView, 'version' | keyof SyncSettings>, Partial<Omit<SyncSettings, 'domains'>> {
   bindPassword?: string;
   domains?: (SyncSettings['domains'][number] & { bindPassword?: string })[];
+}
+
+/** Settings with their secrets; `secrets` are those of `sync.domains`, in order. */
+interface Complete {
+  main: DirectorySettings;
+  sync: SyncSettings;
+  secrets: string[];
 }
 
 /** Outcome of `Directory.test`. `code` is a problem code or the reason of a refused sign-in; `entries` counts who could sign in. */
@@ -74,18 +82,9 @@ export class Directory {
       await this.db.query(tx, 'lock table access_directory in share row exclusive mode');
       const row = await this.find(tx);
       if ((row?.version ?? 0) !== version) throw requestProblem('precondition-failed');
-      const password = change.bindPassword ?? (row && samePlace(this.open(row), change) ? this.open(row).bindPassword : undefined);
-      if (password === undefined) throw accessProblem('directory-password-needed', { errors: [{ pointer: '/bindPassword', detail: 'required' }] });
-      const { domains = [], bindPassword: _new, enabled: _enabled, url, startTls, caPem: _ca, bindDn, searchBase, usernameAttribute, filter, timeoutSeconds, ...rest } = change;
-      const secrets = domains.map((domain, index) => {
-        const before = row?.options.domains?.find((known) => known.domain === domain.domain && samePlace(known, domain));
-        const secret = domain.bindPassword ?? (before && this.sealer.open(before.bindPasswordSealed, sealPurpose).toString());
-        if (secret === undefined) throw accessProblem('directory-password-needed', { errors: [{ pointer: `/domains/${index}/bindPassword`, detail: 'required' }] });
-        return secret;
-      });
-      const sync: SyncSettings = { ...defaultSyncSettings, ...rest, domains: domains.map(({ bindPassword: _secret, ...domain }) => domain) };
-      const main: DirectorySettings = { url, startTls, caPem: change.caPem, bindDn, bindPassword: password, searchBase, usernameAttribute, filter, timeoutSeconds };
+      const { main, sync, secrets } = this.complete(row, change);
       if (change.enabled) assertUsable(makePlan(main, sync, secrets), main);
+      const domains = change.domains ?? [];
       const options: Row['options'] = { ...sync, domains: sync.domains.map((domain, index) => ({ ...domain, bindPasswordSealed: this.sealer.seal(secrets[index]!, sealPurpose) })) };
       await this.db.query(
         tx,
@@ -95,7 +94,7 @@ export class Directory {
            bind_password_sealed = excluded.bind_password_sealed, search_base = excluded.search_base, username_attribute = excluded.username_attribute, filter = excluded.filter,
            timeout_seconds = excluded.timeout_seconds, updated_at = excluded.updated_at, version = excluded.version, options = excluded.options`,
         [
-          change.enabled, change.url, change.startTls, change.caPem, change.bindDn, this.sealer.seal(password, sealPurpose), change.searchBase, change.usernameAttribute, change.filter,
+          change.enabled, change.url, change.startTls, change.caPem, change.bindDn, this.sealer.seal(main.bindPassword, sealPurpose), change.searchBase, change.usernameAttribute, change.filter,
           change.timeoutSeconds, this.clock.now(), version + 1, JSON.stringify(options),
         ],
       );
@@ -112,6 +111,40 @@ export class Directory {
       await this.access.publish(tx, [{ type: 'directory' }]);
       return this.settings(tx);
     });
+  }
+
+  /**
+   * Settings as a synchronisation would use them if they were saved, sealed, to be opened by `openProposal`. Nothing is stored.
+   * @throws request.invalid, access.directory-password-needed
+   */
+  async propose(ctx: Context, change: DirectoryChange): Promise<string> {
+    const { main, sync, secrets } = this.complete(await this.find(ctx), change);
+    assertUsable(makePlan(main, sync, secrets), main);
+    return this.sealer.seal(JSON.stringify({ main, sync, secrets }), proposalPurpose);
+  }
+
+  /** What `propose` has sealed. */
+  openProposal(sealed: string): DirectoryPlan {
+    const { main, sync, secrets } = JSON.parse(this.sealer.open(sealed, proposalPurpose).toString()) as Complete;
+    return makePlan(main, sync, secrets);
+  }
+
+  /** New settings with the passwords that they keep from the stored ones. */
+  private complete(row: Row | null, change: DirectoryChange): Complete {
+    const password = change.bindPassword ?? (row && samePlace(this.open(row), change) ? this.open(row).bindPassword : undefined);
+    if (password === undefined) throw accessProblem('directory-password-needed', { errors: [{ pointer: '/bindPassword', detail: 'required' }] });
+    const { domains = [], bindPassword: _new, enabled: _enabled, url, startTls, caPem, bindDn, searchBase, usernameAttribute, filter, timeoutSeconds, ...rest } = change;
+    const secrets = domains.map((domain, index) => {
+      const before = row?.options.domains?.find((known) => known.domain === domain.domain && samePlace(known, domain));
+      const secret = domain.bindPassword ?? (before && this.sealer.open(before.bindPasswordSealed, sealPurpose).toString());
+      if (secret === undefined) throw accessProblem('directory-password-needed', { errors: [{ pointer: `/domains/${index}/bindPassword`, detail: 'required' }] });
+      return secret;
+    });
+    return {
+      main: { url, startTls, caPem, bindDn, bindPassword: password, searchBase, usernameAttribute, filter, timeoutSeconds },
+      sync: { ...defaultSyncSettings, ...rest, domains: domains.map(({ bindPassword: _secret, ...domain }) => domain) },
+      secrets,
+    };
   }
 
   /**

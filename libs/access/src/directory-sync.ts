@@ -8,7 +8,7 @@ import { Accounts } from './accounts';
 import { parseSchedule } from './directory';
 import { DirectoryPass, type SyncCounts, type SyncLine } from './directory-pass';
 import { DirectoryPeople } from './directory-people';
-import { Directory } from './directory-settings';
+import { Directory, type DirectoryChange } from './directory-settings';
 import { DirectoryTargets } from './directory-targets';
 import { accessProblem } from './problems';
 import { Teams } from './teams';
@@ -121,6 +121,27 @@ export class DirectorySync {
     });
   }
 
+  /**
+   * Asks what a synchronisation would change if these settings were saved: a dry run of its own, whose log says it.
+   * @throws request.invalid, access.directory-password-needed
+   */
+  async preview(ctx: Context, change: DirectoryChange): Promise<SyncRun> {
+    const proposal = await this.directory.propose(ctx, change);
+    return this.db.transaction(ctx, async (tx) => {
+      // Never one with another that waits: each has settings of its own. The job takes it up from `running`, as after a crash.
+      const [row] = await this.db.query<RunRow>(
+        tx,
+        `insert into access_sync_runs (id, state, reason, dry_run, requested_by, created_at, updated_at, proposal_sealed) values ($1, 'running', 'request', true, $2, $3, $3, $4)
+         returning ${runColumns}`,
+        [uuidv7(), tx.actor.name, this.clock.now(), proposal],
+      );
+      if (!row) throw new Error('the run was not written');
+      await this.outbox.enqueue(tx, syncDirectory, { runId: row.id });
+      await this.audit.record(tx, { action: 'directory.preview', outcome: 'success', resource: { kind: 'directory-sync', id: row.id } });
+      return toRun(row);
+    });
+  }
+
   /** Does what a run asks for. Handler of `syncDirectory`; safe to repeat. A run that meets another waits for it. */
   async run(ctx: Context, payload: { runId: string }): Promise<void> {
     const done = await this.leases.withLease(ctx, leaseName, leaseSeconds, async (lease) => {
@@ -135,7 +156,8 @@ export class DirectorySync {
 
   private async perform(ctx: Context, row: RunRow, lease: Lease): Promise<void> {
     try {
-      const plan = await this.directory.plan(ctx);
+      const [{ proposal } = { proposal: null }] = await this.db.query<{ proposal: string | null }>(ctx, 'select proposal_sealed as proposal from access_sync_runs where id = $1', [row.id]);
+      const plan = proposal === null ? await this.directory.plan(ctx) : this.directory.openProposal(proposal);
       if (plan === null) throw accessProblem('directory-off');
       const pass = new DirectoryPass(
         {
@@ -179,7 +201,7 @@ export class DirectorySync {
     const now = this.clock.now();
     await this.db.transaction(ctx, async (tx) => {
       const [row] = await this.db.query<RunRow>(
-        tx, `update access_sync_runs set state = $2, error_code = $3, error_detail = $4, finished_at = $5, updated_at = $5 where id = $1 returning ${runColumns}`,
+        tx, `update access_sync_runs set state = $2, error_code = $3, error_detail = $4, finished_at = $5, updated_at = $5, proposal_sealed = null where id = $1 returning ${runColumns}`,
         [runId, state, error?.code ?? null, error?.detail ?? null, now]);
       if (!row) return;
       await this.audit.record(tx, {

@@ -1,3 +1,4 @@
+import type { DirectoryChange, SyncRun } from '@gantry/access';
 import { testContext } from '@gantry/platform/testing';
 import { failingPeer } from '../testing/bad-peers';
 import { makeCorp, type Corp } from '../testing/corp';
@@ -42,6 +43,37 @@ describe('a company of 2,000 people and 100 nested groups', () => {
       expect(await world.state()).toEqual(before);
       expect(await audited()).toEqual(auditedBefore);
       expect(await world.log(again)).toEqual([]);
+    } finally {
+      await world.close();
+    }
+  });
+
+  it('says what other settings would change, before they are saved, and changes nothing', async () => {
+    const world = await makeWorld(slapd, corp);
+    try {
+      const some = (filter: string) => ({ userSearches: [{ searchBase: corp.peopleBase, scope: 'one' as const, usernameAttribute: 'uid', fullNameAttribute: 'cn', filter, matchGroup: null }] });
+      await world.configure(some('(uid=u0000*)'));
+      await world.sync();
+      const [before, settings] = [await world.state(), await world.stack.directory.settings(ctx)];
+      const { version: _version, domains: _domains, ...saved } = settings;
+      const preview = async (change: Partial<DirectoryChange>): Promise<SyncRun> => {
+        const { id } = await world.stack.directorySync.preview(ctx, { ...saved, ...change });
+        await world.stack.directorySync.run(ctx, { runId: id });
+        return world.stack.directorySync.get(ctx, id);
+      };
+      const wider = await preview(some('(|(uid=u0000*)(uid=u00010))'));
+      expect(wider).toMatchObject({ state: 'succeeded', dryRun: true, counts: { people: 11, created: 1, deactivated: 0 } });
+      expect((await world.log(wider)).map(({ code, detail }) => [code, detail['user']])).toEqual([['user.create', 'u00010']]);
+      const narrower = await preview(some('(|(uid=u00000)(uid=u00001))'));
+      expect(narrower.counts).toMatchObject({ people: 2, created: 0, deactivated: 8 });
+      await expect(preview(some('(uid=u00'))).rejects.toMatchObject({ code: 'request.invalid', errors: [{ pointer: '/userSearches/0/filter' }] });
+      await expect(preview({ url: 'ldap://127.0.0.2:9' })).rejects.toMatchObject({ code: 'access.directory-password-needed' });
+      expect([await world.state(), await world.stack.directory.settings(ctx)]).toEqual([before, settings]);
+      // Saved, they do what was said.
+      await world.configure(some('(|(uid=u0000*)(uid=u00010))'));
+      expect((await world.sync()).counts).toMatchObject({ people: 11, created: 1 });
+      const kept = await world.database.db.query(ctx, 'select 1 from access_sync_runs where proposal_sealed is not null');
+      expect(kept).toEqual([]);
     } finally {
       await world.close();
     }

@@ -127,6 +127,15 @@ export class LdapController {
     return at(reply, await this.syncs.start(ctx, { dryRun: query.dryRun === 'true' }));
   }
 
+  @Route({
+    method: 'POST', path: 'preview', summary: 'What would a synchronisation change with other settings?',
+    description: 'The settings as they would be saved. Asks for a dry run with them and answers it; its log says what would change. Nothing is saved.',
+    operation: 'directory:sync', scope: 'system', body: change, response: run, status: 202, audit: 'directory.preview',
+  })
+  async preview(@In() { ctx, body }: Input<unknown, unknown, z.output<typeof change>>, @Res({ passthrough: true }) reply: FastifyReply): Promise<unknown> {
+    return at(reply, await this.syncs.preview(ctx, body));
+  }
+
   @Route({ method: 'GET', path: 'syncs', summary: 'List synchronisations', description: 'Newest first, of the last 90 days.', operation: 'directory:view', scope: 'system', query: page, response: listOf(run) })
   list(@In() { ctx, query }: Input<unknown, z.output<typeof page>>): Promise<unknown> {
     return this.syncs.list(ctx, query);
