@@ -27,6 +27,8 @@ export interface ImageName {
   reference: string;
   how: 'run' | 'pull' | 'write';
   pointer: string;
+  /** A pull without tag or digest: all tags of the repository. */
+  allTags?: true;
 }
 
 /** A label of Gantry's own (`io.gantry.…`) that the body would set. */
@@ -172,7 +174,9 @@ function copyOfObject(members: Readonly<Record<string, Shape>>, value: StrictJso
       if (found.errors.length < maxErrors) found.errors.push({ pointer: at, detail: 'not known, so not passed on; remove it' });
       continue;
     }
-    copy[shape.alias ?? key] = readShape(shape, member!, at, found);
+    const name = shape.alias ?? key;
+    if (name in copy) found.errors.push({ pointer: at, detail: `another spelling of ${name}, which is there too` });
+    copy[name] = readShape(shape, member!, at, found);
   }
   return copy;
 }
