@@ -1,7 +1,7 @@
 import type { Operation } from '@gantry/access';
 import { harmlessLog } from '../rules';
 import {
-  base64, bool, empty, float, from, image, int, isZero, judged, list, map, needs, object, oneOf, refused, spelling, text, textMap, texts, unnamed, uses, words,
+  base64, bool, containerName, empty, float, from, image, int, isZero, judged, list, map, needs, object, oneOf, refused, spelling, text, textMap, texts, unnamed, uses, words,
   type Found, type Mark, type Shape, type Value,
 } from './shape';
 
@@ -78,7 +78,7 @@ function judgeMount(owner: Owner, value: Value, pointer: string, found: Found): 
   const name = textOf(member(driver, 'Name'));
   if (name !== '' && name !== 'local') need('volume-driver', '/VolumeOptions/DriverConfig/Name');
   // The local driver mounts whatever `type`, `device` and `o` say: a bind mount, a block device, a file server.
-  if (!isZero(member(driver, 'Options'))) need('volume-options', '/VolumeOptions/DriverConfig/Options');
+  if (members(member(driver, 'Options')).length > 0) need('volume-options', '/VolumeOptions/DriverConfig/Options');
 }
 
 const mounts = (owner: Owner): Shape =>
@@ -153,7 +153,7 @@ function judgeNetworkMode(mode: string, pointer: string, found: Found): void {
   if (mode === 'none') return;
   if (mode === '' || mode === 'default' || mode === 'bridge' || mode === 'nat') found.needs.push({ operation: 'container:create:bridge-network', pointer });
   else if (mode === 'host') found.needs.push({ operation: 'container:create:host-network', pointer });
-  else if (mode.startsWith('container:')) found.uses.push({ kind: 'container', id: mode.slice('container:'.length), operation: 'container:exec', pointer });
+  else if (mode.startsWith('container:')) found.uses.push({ kind: 'container', id: containerName(mode.slice('container:'.length)), operation: 'container:exec', pointer });
   else found.uses.push({ kind: 'network', id: mode, operation: 'network:connect', pointer });
 }
 
@@ -166,7 +166,7 @@ const networkMode: Mark = judged(
 /** Of `name:alias`, the container. */
 const link: Mark = judged('uses', ['container:connect'], 'the container that is linked', (value, pointer, found) => {
   const name = textOf(value).split(':')[0]!;
-  if (name !== '') found.uses.push({ kind: 'container', id: name.replace(/^\//, ''), operation: 'container:connect', pointer });
+  if (name !== '') found.uses.push({ kind: 'container', id: containerName(name), operation: 'container:connect', pointer });
 });
 
 const endpoint = (): Shape =>
@@ -201,7 +201,7 @@ const hostConfig = (): Shape =>
       text(
         judged('needs', ['container:create:bind', 'container:filesystem-write'], 'whatever that container mounts comes along, and `container:filesystem-write` on it', (value, pointer, found) => {
           found.needs.push({ operation: 'container:create:bind', pointer });
-          found.uses.push({ kind: 'container', id: textOf(value).split(':')[0]!, operation: 'container:filesystem-write', pointer });
+          found.uses.push({ kind: 'container', id: containerName(textOf(value).split(':')[0]!), operation: 'container:filesystem-write', pointer });
         }, true),
       ),
     ),

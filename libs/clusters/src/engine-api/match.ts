@@ -106,7 +106,7 @@ export function matchEngineCall(method: string, target: string): EngineMatch | E
   if (minor < row.since || minor > row.until) return refuse(400, `${row.name} is part of the Engine API from 1.${row.since} on; the request asks for 1.${minor}.`);
   if (mark < 0 || mark === target.length - 1) return { row, minor, versioned, name, path, query: noQuery };
   const query = readQuery(row, minor, target.slice(mark + 1));
-  return Array.isArray(query) ? { row, minor, versioned, name, path, query } : (query as EngineRefusal);
+  return Array.isArray(query) ? { row, minor, versioned, name, path, query } : query;
 }
 
 function endsPlain(raw: string, head: string, tail: string): boolean {

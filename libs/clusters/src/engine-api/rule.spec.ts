@@ -60,7 +60,7 @@ describe('a container', () => {
     ['devices', { DeviceRequests: [{ Count: -1, Capabilities: [['gpu']] }] }], ['host-network', { NetworkMode: 'host' }], ['bridge-network', { NetworkMode: 'bridge' }], ['bridge-network', { NetworkMode: '' }], ['ipc', { IpcMode: 'host' }], ['ipc', { IpcMode: 'container:' }],
     ['pid', { PidMode: 'host' }], ['pid', { PidMode: 'HOST' }], ['uts', { UTSMode: 'host' }], ['user-namespace', { UsernsMode: 'host' }], ['cgroup', { CgroupParent: '/' }], ['cgroup', { CgroupnsMode: 'host' }], ['cgroup', { Cgroup: 'host' }],
     ['security-options', { SecurityOpt: ['seccomp=unconfined'] }], ['security-options', { SecurityOpt: ['no-new-privileges', 'label=disable'] }], ['security-options', { SecurityOpt: ['no-new-privileges=false'] }], ['security-options', { MaskedPaths: [] }],
-    ['security-options', { ReadonlyPaths: [] }], ['sysctls', { Sysctls: { 'net.ipv4.ip_forward': '1' } }], ['runtime', { Runtime: 'kata' }], ['runtime', { Annotations: { 'run.oci.keep_original_groups': '1' } }], ['log-driver', { LogConfig: { Type: 'syslog', Config: {} } }],
+    ['security-options', { ReadonlyPaths: [] }], ['sysctls', { Sysctls: { 'net.ipv4.ip_forward': '1' } }], ['sysctls', { Sysctls: { 'kernel.domainname': '' } }], ['log-driver', { LogConfig: { Config: { 'syslog-address': '' } } }], ['runtime', { Annotations: { a: '' } }], ['runtime', { Runtime: 'kata' }], ['runtime', { Annotations: { 'run.oci.keep_original_groups': '1' } }], ['log-driver', { LogConfig: { Type: 'syslog', Config: {} } }],
     ['log-driver', { LogConfig: { Type: '', Config: { 'syslog-address': 'tcp://x' } } }], ['volume-driver', { VolumeDriver: 'nfs' }], ['resources', { OomKillDisable: true }], ['resources', { OomScoreAdj: -900 }], ['resources', { CpuRealtimeRuntime: 1 }],
     ['resources', { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] }], ['resources', { StorageOpt: { size: '1G', x: 'y' } }],
     ['bind', { Binds: ['/:/host'] }], ['bind', { Binds: ['data:/data', '/var/run/docker.sock:/s:ro'] }], ['bind', { Binds: ['./x:/x'] }], ['bind', { Binds: ['~/x:/x'] }], ['bind', { Binds: ['c:\\x:/x'] }], ['bind', { Binds: ['\\\\.\\pipe\\docker_engine:\\\\.\\pipe\\docker_engine'] }],
@@ -69,6 +69,7 @@ describe('a container', () => {
     ['bind', { Mounts: [{ Type: 'volume', Source: 'v', Target: '/x', BindOptions: { Propagation: 'rshared' } }] }], ['bind', { Mounts: [{ Type: '', Source: '/etc', Target: '/x' }] }], ['bind', { Mounts: [{ Source: '/etc', Target: '/x' }] }],
     ['npipe', { Mounts: [{ Type: 'npipe', Source: '\\\\.\\pipe\\x', Target: 'x' }] }], ['mount-cluster', { Mounts: [{ Type: 'cluster', Source: 'group:x', Target: '/x' }] }], ['mount-image', { Mounts: [{ Type: 'image', Source: 'alpine', Target: '/x' }] }],
     ['volume-options', { Mounts: [{ Type: 'volume', Source: 'v', Target: '/x', VolumeOptions: { DriverConfig: { Name: 'local', Options: { type: 'none', o: 'bind', device: '/' } } } }] }],
+    ['volume-options', { Mounts: [{ Type: 'volume', Target: '/x', VolumeOptions: { DriverConfig: { Options: { device: '' } } } }] }],
     ['volume-options', { Mounts: [{ Type: 'tmpfs', Target: '/x', VolumeOptions: { DriverConfig: { Options: { o: 'bind' } } } }] }],
     ['volume-driver', { Mounts: [{ Type: 'volume', Target: '/x', VolumeOptions: { DriverConfig: { Name: 'nfs' } } }] }], ['bind', { VolumesFrom: ['other:ro'] }], ['bind', { VolumesFrom: [''] }],
   ];
@@ -94,6 +95,8 @@ describe('a container', () => {
       'container:filesystem-write d /HostConfig/VolumesFrom/0', 'network:connect shop /HostConfig/NetworkMode',
     ]);
     expect(needs(rule(create, plain({}, { NetworkingConfig: { EndpointsConfig: { host: {} } } })))).toEqual(['container:create:host-network /NetworkingConfig/EndpointsConfig/host']);
+    expect(uses(rule(create, plain({ NetworkMode: 'container:/x' })))).toEqual(['container:exec x /HostConfig/NetworkMode']);
+    expect(rule('POST /containers/create?name=/web', plain()).creates).toEqual([{ kind: 'container', name: 'web', pointer: '?name' }]);
     expect(uses(rule(create, plain({ NetworkMode: 'container:x' })))).toEqual(['container:exec x /HostConfig/NetworkMode']);
   });
 
@@ -114,7 +117,8 @@ describe('a container', () => {
   });
 
   it('may not bring labels of Gantry’s own but the collection', () => {
-    const ruling = rule(create, plain({}, { Labels: { 'io.gantry.collection': '/prod', 'io.gantry.deployment': 'x', 'IO.gantry.x': 'y', other: '1' } }));
+    const ruling = rule(create, plain({}, { Labels: { 'io.gantry.collection': '/prod', 'io.gantry.deployment': 'x', 'IO.gantry.x': '', other: '1' } }));
+    expect(rule(create, plain({}, { Labels: { 'io.gantry.deployment': '' } })).labels).toHaveLength(1);
     expect(ruling.asksFor).toBe('/prod');
     expect(ruling.labels.map(({ name }) => name)).toEqual(['io.gantry.collection', 'io.gantry.deployment', 'IO.gantry.x']);
     expect(rule('POST /services/create', service({ Labels: { 'io.gantry.collection': '/x' } })).asksFor).toBeNull();
@@ -198,6 +202,7 @@ describe('other objects', () => {
     expect(volume({ Driver: 'local', DriverOpts: {}, Labels: { a: 'b' } })).toEqual([]);
     expect(volume({ Driver: 'local', DriverOpts: { type: 'none', o: 'bind', device: '/' } })).toEqual(['volume:create:options /DriverOpts']);
     expect(volume({ DriverOpts: { device: ':/x', type: 'nfs' } })).toEqual(['volume:create:options /DriverOpts']);
+    expect(volume({ DriverOpts: { device: '' } })).toEqual(['volume:create:options /DriverOpts']);
     expect(volume({ Driver: 'convoy' })).toEqual(['volume:create:driver /Driver']);
     expect(volume({ ClusterVolumeSpec: { Group: 'g' } })).toEqual(['volume:create:driver /ClusterVolumeSpec']);
     expect(uses(rule('PUT /volumes/v?version=1', { Spec: { Secrets: [{ Key: 'k', Secret: 's' }] } }))).toEqual(['secret:use s /Spec/Secrets/0/Secret']);
@@ -235,6 +240,7 @@ describe('other objects', () => {
     expect(uses(rule('GET /images/get?names=a&names=b'))).toEqual(['image:export a ?names', 'image:export b ?names']);
     const committed = rule('POST /commit?container=c&repo=acme/web&tag=1', 'null');
     expect([uses(committed), committed.images]).toEqual([['container:commit c ?container'], [{ reference: 'acme/web:1', how: 'write', pointer: '?repo' }]]);
+    expect(refusal('POST /commit?repo=x')).toEqual(['?container']);
     expect(refusal('POST /commit?container=c', { Privileged: true })).toEqual(['/Privileged']);
   });
 

@@ -164,7 +164,7 @@ function readFilters(text: string, pointer: string, found: Found): Read | null {
   for (const [key, member] of Object.entries(value)) {
     if (Array.isArray(member)) {
       if (!member.every((item) => typeof item === 'string')) return wrong();
-      filters[key] = [...new Set(member as string[])];
+      filters[key] = [...new Set(member)];
     } else if (typeof member === 'object' && member !== null && !(member instanceof RawNumber) && Object.values(member).every((item) => item === true)) {
       filters[key] = Object.keys(member);
     } else {

@@ -103,6 +103,13 @@ export function isZero(value: Value | undefined): boolean {
   return typeof value === 'object' && Object.values(value).every((member) => isZero(member));
 }
 
+/** Whether the engine reads the value as not set. In a map the keys count: `{"net.ipv4.ip_forward": ""}` sets something. */
+export function isUnset(shape: Shape, value: Value): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof RawNumber) return isZero(value);
+  if (shape.is !== 'object') return Object.keys(value).length === 0;
+  return Object.entries(value).every(([key, member]) => Object.hasOwn(shape.members, key) && isUnset(shape.members[key]!, member!));
+}
+
 /**
  * Holds a value against its shape: adds what is wrong to `found.errors` and what the marks find to `found`. Answers our own copy, which
  * holds nothing but what the shape names.
@@ -110,7 +117,7 @@ export function isZero(value: Value | undefined): boolean {
 export function readShape(shape: Shape, value: Value, pointer: string, found: Found): Value {
   if (found.errors.length >= maxErrors) return null;
   const copy = value === null ? null : copyOf(shape, value, pointer, found);
-  for (const mark of shape.marks ?? []) if (mark.always ? value !== null : !isZero(value)) mark.judge(value, pointer, found);
+  for (const mark of shape.marks ?? []) if (mark.always ? value !== null : !isUnset(shape, value)) mark.judge(value, pointer, found);
   return copy;
 }
 
@@ -240,9 +247,14 @@ export function uses(kind: EngineKind, operation: Operation, options: Pick<MarkO
   return {
     how: 'uses', says: options.says ?? '', operations: [operation], always: false,
     judge(value, pointer, found) {
-      if (typeof value === 'string' && value !== '' && !options.unless?.(value)) found.uses.push({ kind, id: value, operation, pointer });
+      if (typeof value === 'string' && value !== '' && !options.unless?.(value)) found.uses.push({ kind, id: kind === 'container' ? containerName(value) : value, operation, pointer });
     },
   };
+}
+
+/** Engines read `/web` and `web` as the same container. */
+export function containerName(name: string): string {
+  return name.replace(/^\//, '');
 }
 
 /** Judged by a rule of its own. */
@@ -260,6 +272,6 @@ export function image(how: ImageName['how']): Mark {
 /** Names what is made. */
 export function creates(kind: EngineKind): Mark {
   return judged('creates', [], 'the name of what is made', (value, pointer, found) => {
-    if (typeof value === 'string') found.creates.push({ kind, name: value, pointer });
+    if (typeof value === 'string') found.creates.push({ kind, name: kind === 'container' ? containerName(value) : value, pointer });
   });
 }

@@ -3,7 +3,7 @@ import {
   auth, commit, configSpec, containerCreate, containerUpdate, execCreate, execStart, networkConnect, networkCreate, networkDisconnect, nodeUpdate, pluginGrants, pluginSettings, secretSpec,
   serviceSpec, swarmInit, swarmJoin, swarmUnlock, swarmUpdate, volumeCreate, volumeUpdate,
 } from './bodies';
-import { image, int, judged, list, map, needs, object, oneOf, refused, text, textMap, texts, uses, type EngineKind, type Found, type Mark, type Shape, type Value } from './shape';
+import { containerName, creates, image, int, judged, list, map, needs, object, oneOf, refused, text, textMap, texts, uses, type EngineKind, type Found, type Mark, type Shape, type Value } from './shape';
 
 /** Minor versions of the Engine API (1.24 to 1.55) between which rows and parameters say when they came and went. */
 export const oldestMinor = 24;
@@ -167,7 +167,7 @@ const size: Query = { h: number(), w: number() };
 
 row('GET /containers/json', 'container:view', all('container'), { query: { all: flag(), limit: number(), size: flag(), filters: filters(), since: unlisted(word()), before: unlisted(word()) }, response: listed('container', 'Id') });
 row('POST /containers/create', 'container:create', made('container'), {
-  query: { name: word(24, judged('creates', [], 'the name of what is made', (value, pointer, found) => void found.creates.push({ kind: 'container', name: String(value), pointer }))), platform: word(41) },
+  query: { name: word(24, creates('container')), platform: word(41) },
   body: body(containerCreate),
 });
 row('GET /containers/{id}/json', 'container:view', container, { query: { size: flag() } });
@@ -189,7 +189,7 @@ row('POST /containers/{id}/restart', 'container:restart', container, { query: { 
 row('POST /containers/{id}/kill', 'container:kill', container, { query: { signal: word() } });
 row('POST /containers/{id}/update', 'container:update', container, { body: body(containerUpdate) });
 row('POST /containers/{id}/rename', 'container:rename', container, {
-  query: { name: word(24, judged('creates', [], 'the new name', (value, pointer, found) => void found.creates.push({ kind: 'container', name: String(value), pointer }))) },
+  query: { name: word(24, creates('container')) },
 });
 row('POST /containers/{id}/pause', 'container:pause', container);
 row('POST /containers/{id}/unpause', 'container:unpause', container);
@@ -272,7 +272,11 @@ row('POST /commit', 'image:commit', made('image'), {
   query: {
     container: word(24, uses('container', 'container:commit')), repo: word(), tag: word(), comment: word(), author: word(), pause: flag(), changes: many(word()),
   },
-  body: maybe(commit), judge: (parameters, _name, found) => imageOf(parameters, 'repo', 'write', found),
+  body: maybe(commit),
+  judge(parameters, _name, found) {
+    if (textOf(parameters.get('container')) === '') found.errors.push({ pointer: '?container', detail: 'a container was expected' });
+    imageOf(parameters, 'repo', 'write', found);
+  },
 });
 
 // builds
@@ -281,7 +285,7 @@ const buildNetwork = judged('needs', ['image:build:host-network', 'network:conne
   const mode = String(value);
   if (mode === 'default' || mode === 'bridge' || mode === 'none' || mode === 'nat') return;
   if (mode === 'host') found.needs.push({ operation: 'image:build:host-network', pointer });
-  else if (mode.startsWith('container:')) found.uses.push({ kind: 'container', id: mode.slice('container:'.length), operation: 'container:exec', pointer });
+  else if (mode.startsWith('container:')) found.uses.push({ kind: 'container', id: containerName(mode.slice('container:'.length)), operation: 'container:exec', pointer });
   else found.uses.push({ kind: 'network', id: mode, operation: 'network:connect', pointer });
 });
 
