@@ -160,7 +160,7 @@ function ruleOnService(spec: ServiceSpec, registryHost: string, ruling: Ruling):
 }
 
 /** Drivers that keep the log on the node itself. Others make the engine, not the container, connect to where the options say. */
-function harmlessLog(driver: { Name?: string | undefined; Options?: Record<string, string> | undefined }): boolean {
+export function harmlessLog(driver: { Name?: string | undefined; Options?: Record<string, string> | undefined }): boolean {
   const options = new Set(['max-size', 'max-file', 'compress', 'labels', 'labels-regex', 'env', 'env-regex', 'tag', 'mode', 'max-buffer-size']);
   // Without a name it is the engine's own default, which its operators chose.
   return ['json-file', 'local', 'none', 'journald'].includes(driver.Name ?? 'json-file') && Object.keys(driver.Options ?? {}).every((option) => options.has(option));

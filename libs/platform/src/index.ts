@@ -13,4 +13,5 @@ export * from './problem';
 export * from './queue';
 export * from './schema';
 export * from './secrets';
+export * from './strict-json';
 export * from './worker';
