@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { runInNewContext } from 'node:vm';
 import { setFlagsFromString } from 'node:v8';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Module } from '@nestjs/common';
@@ -169,10 +169,10 @@ async function measure(title: string, size: Size, rounds: number): Promise<{ row
   // One change: written, told, applied. And the first question of an account after it, which finds nothing remembered.
   await access.onModuleDestroy();
   writeFileSync(join(home, 'audit.key'), generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
-  const config = loadConfig({ GANTRY_HOME: home, GANTRY_AUDIT_KEY_FILE: join(home, 'audit.key'), DATABASE_URL: databaseUrl });
+  const config = loadConfig({ GANTRY_HOME: home, GANTRY_AUDIT_KEY_FILE: join(home, 'audit.key'), GANTRY_SECRET_KEY: randomBytes(32).toString('base64'), DATABASE_URL: databaseUrl });
   @Module({ imports: [PlatformModule.forRoot({ config, logger, db }), AuditModule, AccessModule] })
   class Rooms {}
-  const app = await NestFactory.createApplicationContext(Rooms, { logger: new NestLogger(logger) });
+  const app = await NestFactory.createApplicationContext(Rooms, { logger: new NestLogger(logger), abortOnError: false });
   const [tree, grants, live] = [app.get(Collections), app.get(Grants), app.get(Access)];
   const changeMs: number[] = [];
   const firstUs: number[] = [];

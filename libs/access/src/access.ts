@@ -1,7 +1,7 @@
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { Db, LOGGER, requestProblem, systemContext, type Actor, type ActorLimits, type Context, type Logger } from '@gantry/platform';
 import {
-  chainOf, collectionOf, decide, groundsOf, ownerOf, rootCollectionId, subjectOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type Facts,
+  chainOf, collectionOf, decide, decideMany, groundsOf, ownerOf, rootCollectionId, subjectOf, withinLimits, type AccountFacts, type CollectionFacts, type Decision, type Facts,
   type Ground, type ResourceRef,
 } from './decide';
 import { triggerOperations, type Operation } from './operations';
@@ -113,7 +113,9 @@ export class Access implements OnModuleInit, OnModuleDestroy {
 
   /** The items on which the actor may do the operation. */
   filter<T>(ctx: Context, operation: Operation, items: T[], ref: (item: T) => ResourceRef): T[] {
-    return items.filter((item) => this.can(ctx, operation, ref(item)).allowed);
+    if (this.stale && ctx.actor.kind !== 'system') return [];
+    const may = decideMany(this.snapshot, ctx.actor, operation);
+    return items.filter((item) => may(ref(item)));
   }
 
   /** Whether the operation is within the limits of the actor's credential at all; false for nobody. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { cases, facts, randomDecisions, who } from '../testing/decisions';
-import { decide, groundsOf, withinLimits, type ResourceRef } from './decide';
+import { decide, decideMany, groundsOf, withinLimits, type ResourceRef } from './decide';
 import { operations } from './operations';
 
 describe('the decision', () => {
@@ -15,7 +15,7 @@ describe('the decision', () => {
   });
 
   it('agrees with a naive reading of the rules on random facts', () => {
-    fc.assert(randomDecisions({ decide, groundsOf, withinLimits }, ({ got, wanted }) => expect(got).toEqual(wanted)), { numRuns: 5_000 });
+    fc.assert(randomDecisions({ decide, decideMany, groundsOf, withinLimits }, ({ got, wanted }) => expect(got).toEqual(wanted)), { numRuns: 5_000 });
   });
 
   it('lets nobody and services use almost nothing', () => {

@@ -153,7 +153,7 @@ export const cases: Case[] = [
 ];
 
 /** What is compared with the naive reading: the decision, and its slow explanation. */
-export type Implementation = Pick<typeof import('../src/decide'), 'decide' | 'groundsOf' | 'withinLimits'>;
+export type Implementation = Pick<typeof import('../src/decide'), 'decide' | 'groundsOf' | 'withinLimits'> & Partial<Pick<typeof import('../src/decide'), 'decideMany'>>;
 
 /** A decision beside what the rules say when they are read naively. */
 export interface Compared {
@@ -268,6 +268,7 @@ export function randomDecisions(implementation: Implementation, compare: (compar
     // The slow explanation has the same outcome as the quick decision.
     const asSubject = made.accounts.get(subject)!;
     const grounds = alive ? implementation.groundsOf(made, q.actor === 'robot' ? { ...asSubject, admin: false } : asSubject, q.operation, ref) : [];
+    if (implementation.decideMany && implementation.decideMany(made, actor, q.operation)(ref) !== got.allowed) throw new Error('many are decided otherwise than one');
     compare({
       got: { allowed: got.allowed, visible: got.visible, grounds: grounds.length > 0 },
       wanted: { allowed: right && within && withinOperations, visible: sees && within, grounds: right },
