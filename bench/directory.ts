@@ -77,7 +77,7 @@ async function measure(users: number, rounds: number): Promise<Measured> {
 
   @Module({ imports: [PlatformModule.forRoot({ config, logger, db }), AuditModule, AccessModule] })
   class Rooms {}
-  const app = await NestFactory.createApplicationContext(Rooms, { logger: new NestLogger(logger) });
+  const app = await NestFactory.createApplicationContext(Rooms, { logger: new NestLogger(logger), abortOnError: false });
   later('the rooms', () => app.close());
   const [accounts, teams, targets, directory, sync] = [app.get(Accounts), app.get(Teams), app.get(DirectoryTargets), app.get(Directory), app.get(DirectorySync)];
   await accounts.createOrganization(ctx, { name: 'acme' });
