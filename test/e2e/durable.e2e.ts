@@ -68,7 +68,10 @@ const batchSize = 40;
 const stackLabel = 'com.docker.stack.namespace';
 const deploymentLabel = 'io.gantry.deployment';
 
-/** An image that exits is watched for long and tried twice: a crowd of tasks that fail again and again would only slow the engine down. */
+/**
+ * An image that exits is watched for long, as a busy engine tells late what ended, and tried twice: a crowd of tasks that fail again and again
+ * would only slow the engine down.
+ */
 function compose(pair: Pair, name: VersionName): string {
   const { image, replicas, network, second }: Version = versions[name];
   const common = `networks: [${network}]`;
@@ -78,7 +81,7 @@ function compose(pair: Pair, name: VersionName): string {
     ${common}
     configs: [note]
     secrets: [pass]
-    deploy: { replicas: ${replicas}, endpoint_mode: dnsrr, restart_policy: { delay: 200ms${image === 'bad' ? ', max_attempts: 1' : ''} }, update_config: { order: stop-first, monitor: ${image === 'bad' ? 20 : 1}s } }
+    deploy: { replicas: ${replicas}, endpoint_mode: dnsrr, restart_policy: { delay: 200ms${image === 'bad' ? ', max_attempts: 1' : ''} }, update_config: { order: stop-first, monitor: ${image === 'bad' ? 120 : 1}s } }
   ${second}-${pair.name}:
     image: acme/web:one
     ${common}
@@ -150,6 +153,9 @@ describe('a deployment outlives the process', () => {
   const deployments = (pair: Pair): Promise<{ id: string; state: string; code: string | null; detail: string | null; previous: string | null; finished: boolean }[]> =>
     rows(`select d.id, d.state, d.reason ->> 'code' as code, d.reason ->> 'detail' as detail, d.previous_deployment_id as previous, d.finished_at is not null as finished
       from delivery_deployments d join delivery_applications a on a.id = d.application_id where a.name = $1 order by d.id`, [pair.name]);
+  /** What was seen of an application's services, and when. */
+  const health = (pair: Pair): Promise<unknown[]> => rows(`select e.at, e.data from delivery_events e join delivery_deployments d on d.id = e.deployment_id
+    join delivery_applications a on a.id = d.application_id where a.name = $1 and e.type = 'health' order by e.id`, [pair.name]);
   /** Waits until each has so many deployments, all of them finished. */
   const finished = async (wanted: [Pair, number][]): Promise<void> => {
     await eventually('all deployments are finished', async () => {
@@ -333,7 +339,7 @@ describe('a deployment outlives the process', () => {
         for (const each of left) if (text(shapes.get(each.pair)) === text(wanted.get(each.pair.scenario))) left.delete(each);
         return left.size === 0;
       }, 30).catch(async () => {
-        for (const each of left) wrong.push({ died: says(each), scenario: each.pair.scenario, ...difference(wanted.get(each.pair.scenario), shapes.get(each.pair)), reasons: (await deployments(each.pair)).map(({ detail }) => detail) });
+        for (const each of left) wrong.push({ died: says(each), scenario: each.pair.scenario, ...difference(wanted.get(each.pair.scenario), shapes.get(each.pair)), reasons: (await deployments(each.pair)).map(({ detail }) => detail), seen: await health(each.pair) });
       });
       if (batch.length === 0) break;
 

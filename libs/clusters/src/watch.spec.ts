@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { converge, type Convergence, type Observation } from './watch';
+import { converge, type Convergence, type Observation, type WatchMemory } from './watch';
 
 /** What a real engine told; recorded by test/fixtures/capture.mjs. */
 const recorded = JSON.parse(readFileSync(join(__dirname, '../test/fixtures/watch.json'), 'utf8')) as Record<string, Observation>;
@@ -13,10 +13,18 @@ function seen(name: string): Observation {
 
 const later = Date.parse('2100-01-01T00:00:00Z');
 
+/** The last of several looks at the same, which begin at these milliseconds after `later`; each is answered at once. */
+function looks(observation: Observation, at: readonly number[], memory: WatchMemory | null = null): ReturnType<typeof converge> {
+  return at.map((millis) => {
+    const seenNow = converge(observation, memory, { askedMillis: later + millis, answeredMillis: later + millis }, { stableSeconds: 5 });
+    memory = seenNow.memory;
+    return seenNow;
+  }).at(-1)!;
+}
+
 /** The verdict once the same has been seen for long. */
 function verdict(observation: Observation): Convergence {
-  const first = converge(observation, null, later, { stableSeconds: 5 });
-  return converge(observation, first.memory, later + 6_000, { stableSeconds: 5 }).verdict;
+  return looks(observation, [0, 2_000, 4_000, 6_000]).verdict;
 }
 
 describe('converge', () => {
@@ -47,14 +55,32 @@ describe('converge', () => {
 
   it('waits whether tasks stay, and begins again when one was replaced', () => {
     const observation = seen('running');
-    const first = converge(observation, null, later, { stableSeconds: 5 });
-    expect(first.verdict.state).toBe('converging');
-    expect(converge(observation, first.memory, later + 4_999, { stableSeconds: 5 }).verdict.state).toBe('converging');
+    expect(looks(observation, [0]).verdict.state).toBe('converging');
+    const most = looks(observation, [0, 2_000, 4_000, 4_999]);
+    expect(most.verdict.state).toBe('converging');
+    expect(looks(observation, [5_000], most.memory).verdict.state).toBe('healthy');
     const other = seen('running');
     other.tasks[0]!.ID = 'replaced';
-    const moved = converge(other, first.memory, later + 4_999, { stableSeconds: 5 });
-    expect(converge(other, moved.memory, later + 9_000, { stableSeconds: 5 }).verdict.state).toBe('converging');
-    expect(converge(other, moved.memory, later + 9_999, { stableSeconds: 5 }).verdict.state).toBe('healthy');
+    const moved = looks(other, [4_999, 6_000, 8_000, 9_000], most.memory);
+    expect(moved.verdict.state).toBe('converging');
+    expect(looks(other, [9_999], moved.memory).verdict.state).toBe('healthy');
+  });
+
+  it('takes two looks with a long silence between them for two looks, not for a long watch', () => {
+    const observation = seen('running');
+    const late = looks(observation, [0, 60_000]);
+    expect(late.verdict.state).toBe('converging');
+    expect(looks(observation, [61_000, 62_000, 63_000], late.memory).verdict.state).toBe('healthy');
+  });
+
+  it('takes a slow answer for as old as its question', () => {
+    const observation = seen('running');
+    const { memory } = converge(observation, null, { askedMillis: later, answeredMillis: later + 4_000 }, { stableSeconds: 5 });
+    const most = looks(observation, [6_000, 8_000, 8_999], memory);
+    expect(most.verdict.state).toBe('converging');
+    const slow = converge(observation, most.memory, { askedMillis: later + 8_999, answeredMillis: later + 30_000 }, { stableSeconds: 5 });
+    expect(slow.verdict.state).toBe('converging');
+    expect(looks(observation, [30_001], slow.memory).verdict.state).toBe('healthy');
   });
 
   it('does not take tasks of an earlier spec for the new ones', () => {
@@ -80,15 +106,15 @@ describe('converge', () => {
     delete observation.service.UpdateStatus;
     observation.service.PreviousSpec = { ...observation.service.Spec, EndpointSpec: { Ports: [{ TargetPort: 80 }] } };
     const at = Date.parse(observation.service.UpdatedAt);
-    const memory = converge(observation, null, at, { stableSeconds: 0 }).memory;
-    expect(converge(observation, memory, at + 1_000, { stableSeconds: 0 }).verdict.state).toBe('converging');
-    expect(converge(observation, memory, at + 6_000, { stableSeconds: 0 }).verdict.state).toBe('healthy');
+    const look = (millis: number): Convergence => converge(observation, null, { askedMillis: at + millis, answeredMillis: at + millis }, { stableSeconds: 0 }).verdict;
+    expect(look(1_000).state).toBe('converging');
+    expect(look(6_000).state).toBe('healthy');
   });
 
   it('is content with nothing where nothing is wanted', () => {
     const observation = { ...seen('running'), tasks: [] };
     observation.service.Spec.Mode = { Replicated: { Replicas: 0 } };
-    expect(converge(observation, null, later, { stableSeconds: 5 }).verdict).toMatchObject({ state: 'healthy', counts: { wanted: 0 } });
+    expect(looks(observation, [0]).verdict).toMatchObject({ state: 'healthy', counts: { wanted: 0 } });
   });
 
   it.each([

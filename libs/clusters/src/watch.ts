@@ -15,12 +15,20 @@ export interface WatchOptions {
   maxFailures?: number;
 }
 
+/** When an observation was made, in milliseconds of one clock: what it tells was so at some moment between the two. */
+export interface Looked {
+  askedMillis: number;
+  answeredMillis: number;
+}
+
 /** What `converge` remembers from one observation to the next. */
 export interface WatchMemory {
   /** Ids of the running tasks at the last observation. */
   running: string;
-  /** Since when (milliseconds) these tasks run unchanged. */
-  sinceMillis: number;
+  /** For how long (milliseconds) these tasks were seen to run unchanged. */
+  stableMillis: number;
+  /** Up to when (milliseconds) that is counted. */
+  atMillis: number;
 }
 
 /** Where a service stands on its way to what its spec asks for. */
@@ -45,18 +53,27 @@ export interface Convergence {
 /** For an update of ports alone the engine restarts tasks that look the same; it has announced that within this time. */
 const announceMillis = 5_000;
 
+/** An observation speaks for no more than this of the time before it: a machine that stood still in between would make two looks a long watch. */
+const spokenForMillis = 2_000;
+
 /**
  * Judges one observation. Pure: the same input gives the same verdict. Sources: the task life cycle and `UpdateStatus` of SwarmKit.
  * Returns the verdict and what to hand in with the next observation (null at the first).
  */
-export function converge(seen: Observation, memory: WatchMemory | null, nowMillis: number, options: WatchOptions): { verdict: Convergence; memory: WatchMemory } {
-  const verdict = judgeTasks(seen, nowMillis, options.maxFailures ?? 3);
-  const running = verdict.running.join(' ');
-  const kept = memory !== null && memory.running === running ? memory : { running, sinceMillis: nowMillis };
+export function converge(seen: Observation, memory: WatchMemory | null, looked: Looked, options: WatchOptions): { verdict: Convergence; memory: WatchMemory } {
+  const verdict = judgeTasks(seen, looked.askedMillis, options.maxFailures ?? 3);
+  const kept = remembered(memory, verdict.running.join(' '), looked);
   const { state } = verdict;
-  const settled = isJob(seen.service) || verdict.counts.wanted === 0 || nowMillis - kept.sinceMillis >= options.stableSeconds * 1000;
+  const settled = isJob(seen.service) || verdict.counts.wanted === 0 || kept.stableMillis >= options.stableSeconds * 1000;
   if (state === 'healthy' && !settled) return { verdict: { ...plain(verdict), state: 'converging', reason: 'all tasks run; waiting whether they stay' }, memory: kept };
   return { verdict: plain(verdict), memory: kept };
+}
+
+/** A slow answer may be as old as its question: time is counted from the first answer on, and up to the last question. */
+function remembered(memory: WatchMemory | null, running: string, { askedMillis, answeredMillis }: Looked): WatchMemory {
+  if (memory?.running !== running) return { running, stableMillis: 0, atMillis: answeredMillis };
+  const sinceMillis = Math.max(0, askedMillis - memory.atMillis);
+  return { running, stableMillis: memory.stableMillis + Math.min(sinceMillis, spokenForMillis), atMillis: Math.max(askedMillis, memory.atMillis) };
 }
 
 function plain(verdict: Convergence & { running: string[] }): Convergence {

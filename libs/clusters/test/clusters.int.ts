@@ -109,8 +109,9 @@ async function settle(id: string) {
   const client = await house.clusters.engine(system, cluster);
   let memory: WatchMemory | null = null;
   return eventually('the service settles', async () => {
+    const askedMillis = Date.now();
     const [service, tasks, nodes] = await Promise.all([client.service(id), client.tasks({ service: [id] }), client.nodes()]);
-    const step = converge({ service, tasks, nodes }, memory, Date.now(), { stableSeconds: 1 });
+    const step = converge({ service, tasks, nodes }, memory, { askedMillis, answeredMillis: Date.now() }, { stableSeconds: 1 });
     ({ memory } = step);
     return step.verdict.state === 'converging' ? null : step.verdict;
   }, 40);

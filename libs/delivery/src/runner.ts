@@ -629,12 +629,14 @@ export class Runner {
 
   private async look(run: Run, engine: EngineClient, stack: string, changed: StackService[], memories: Map<string, WatchMemory>) {
     const filter = { label: [`${labels.stack}=${stack}`] };
+    const askedMillis = this.clock.now().getTime();
     const [services, tasks, nodes] = await this.outside(run, 'watch', stack, () => Promise.all([engine.services(filter), engine.tasks(filter), engine.nodes()]));
+    const looked = { askedMillis, answeredMillis: this.clock.now().getTime() };
     return changed.map(({ name, spec }) => {
       const service = services.find(({ Spec }) => Spec.Name === name);
       if (!service) return { name, state: 'failed' as const, reason: 'the service was removed from the cluster', wanted: 0, running: 0 };
       const seen = { service, tasks: tasks.filter(({ ServiceID }) => ServiceID === service.ID), nodes };
-      const { verdict, memory } = converge(seen, memories.get(name) ?? null, this.clock.now().getTime(), { stableSeconds: stableSeconds(spec, service), maxFailures: maxFailures(spec) });
+      const { verdict, memory } = converge(seen, memories.get(name) ?? null, looked, { stableSeconds: stableSeconds(spec, service), maxFailures: maxFailures(spec) });
       memories.set(name, memory);
       return { name, state: verdict.state, reason: verdict.reason, wanted: verdict.counts.wanted, running: verdict.counts.running };
     });
