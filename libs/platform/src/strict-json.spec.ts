@@ -97,6 +97,13 @@ describe('a strict parse', () => {
     expect(refusal(`[${'9'.repeat(129)}]`)).toEqual(['limit', '/0']);
   });
 
+  // Quadratic reading of four megabytes would take hours: that it ends is the proof.
+  it('reads or refuses four megabytes of anything', () => {
+    const size = 4 * 1024 * 1024;
+    const told = [`"${'a'.repeat(size)}"`, `"${'\\n'.repeat(size / 2)}"`, `"${'a\\n'.repeat(size / 3)}"`, `"${'a'.repeat(size)}`, `[${'1,'.repeat(size / 2)}1]`, '['.repeat(size), ' '.repeat(size), '-'.repeat(size)].map((text) => refusal(text, { maxBytes: 2 * size })?.[0] ?? 'taken');
+    expect(told).toEqual(['taken', 'taken', 'taken', 'syntax', 'limit', 'limit', 'syntax', 'syntax']);
+  });
+
   it('keeps numbers as they were written', () => {
     const text = '{"Memory":9007199254740993,"a":-0,"b":1e400,"c":1.10,"d":18446744073709551615}';
     const value = parseStrictJson(bytes(text), { numbers: 'source' });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
+import { foldKey, parseStrictJson, StrictJsonError } from '@gantry/platform';
 import { registryProblem } from './problems';
 import { isDigest } from './reference';
-import { foldKey, JsonFault, parseJson } from './strict-json';
 
 /** Largest manifest that is taken, in bytes (as Distribution; the specification demands at least this). */
 export const maxManifestBytes = 4 * 1024 * 1024;
@@ -116,9 +116,10 @@ export function blobsOf(bytes: Uint8Array): string[] {
 
 function parse(bytes: Uint8Array): unknown {
   try {
-    return parseJson(bytes);
+    // Annotations may have keys that differ in case only; where they mean something to somebody who folds case, `fields` refuses them.
+    return parseStrictJson(bytes, { maxBytes: maxManifestBytes, distinctCase: true });
   } catch (error) {
-    if (error instanceof JsonFault) throw invalid(`The manifest can’t be read: ${error.message}.`);
+    if (error instanceof StrictJsonError) throw invalid(`The manifest can’t be read${error.pointer === '' ? '' : ` at ${error.pointer}`}: ${error.message}.`);
     throw error;
   }
 }

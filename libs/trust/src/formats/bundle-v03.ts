@@ -5,8 +5,8 @@ import { Refusal } from './findings';
 import type { VerifiedSignature } from './findings';
 import { decodeBase64 } from './keys';
 import type { TrustedKey } from './keys';
-import { asObject, asObjects } from './strict-json';
-import type { JsonObject } from './strict-json';
+import { asObject, asObjects } from './json';
+import type { JsonObject } from './json';
 
 /** Media type of the bundle, as layer and inside itself. */
 export const BUNDLE_TYPE = 'application/vnd.dev.sigstore.bundle.v0.3+json';

@@ -5,7 +5,7 @@ import type { EvidenceLimits, EvidenceSource } from './evidence';
 import { Refusal } from './findings';
 import type { Evidence, Finding, SignatureFormat, VerifiedSignature } from './findings';
 import type { TrustedKey } from './keys';
-import { asObjects } from './strict-json';
+import { asObjects } from './json';
 
 /** Candidates examined side by side: each waits for the registry about twice. */
 const PARALLEL = 8;

@@ -4,8 +4,8 @@ import { Refusal } from './findings';
 import type { VerifiedSignature } from './findings';
 import { decodeBase64 } from './keys';
 import type { TrustedKey } from './keys';
-import { asObject, asObjects } from './strict-json';
-import type { JsonObject, JsonValue } from './strict-json';
+import { asObject, asObjects } from './json';
+import type { JsonObject, JsonValue } from './json';
 
 /** Media type of a simple-signing payload. */
 export const SIMPLE_SIGNING_TYPE = 'application/vnd.dev.cosign.simplesigning.v1+json';

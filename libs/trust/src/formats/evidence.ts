@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
+import { parseStrictJson, StrictJsonError } from '@gantry/platform';
 import { Refusal } from './findings';
-import { StrictJsonError, asObject, parseStrictJson } from './strict-json';
-import type { JsonObject } from './strict-json';
+import { asObject } from './json';
+import type { JsonObject } from './json';
 import { verifyBytes } from './keys';
 import type { SignatureScheme, TrustedKey } from './keys';
 

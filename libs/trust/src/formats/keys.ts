@@ -1,8 +1,9 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, scrypt, sign, verify } from 'node:crypto';
 import type { KeyObject, ScryptOptions } from 'node:crypto';
 import { secretbox } from 'tweetnacl';
-import { asObject, parseStrictJson } from './strict-json';
-import type { JsonObject } from './strict-json';
+import { parseStrictJson } from '@gantry/platform';
+import { asObject } from './json';
+import type { JsonObject } from './json';
 
 /** Key kinds that may sign. P-256 is what Gantry makes and recommends: it is the one kind every cosign reads in every form. */
 export type KeyAlgorithm = 'ecdsa-p256' | 'ecdsa-p384' | 'rsa' | 'ed25519';

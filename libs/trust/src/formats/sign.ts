@@ -4,8 +4,8 @@ import { DEFAULT_EVIDENCE_LIMITS, isSha256Digest, parseObject, sha256Digest } fr
 import { Refusal } from './findings';
 import { decodeBase64, signBytes, verifyBytes } from './keys';
 import type { SigningKey } from './keys';
-import { asObject, asObjects } from './strict-json';
-import type { JsonObject } from './strict-json';
+import { asObject, asObjects } from './json';
+import type { JsonObject } from './json';
 
 /** Media types of what is pushed. */
 export const OCI_MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json';
