@@ -7,6 +7,7 @@ import {
 } from '@gantry/platform';
 import { Cluster, type ClusterState, type StoredEndpoint } from './cluster.entity';
 import { EngineClient, EngineError, type Endpoint } from './engine.client';
+import { openEngine, type RawEngine } from './engine.raw';
 import { clustersProblem } from './problems';
 import { Relay } from './relay';
 
@@ -26,6 +27,8 @@ interface Findings {
 export class Clusters {
   /** Clients by cluster id, as long as endpoint and API version stay the same. */
   private readonly clients = new Map<string, { key: string; client: EngineClient }>();
+  /** The same as bytes, for the gateway. */
+  private readonly raws = new Map<string, { key: string; engine: RawEngine }>();
 
   constructor(
     private readonly db: Db,
@@ -135,6 +138,8 @@ export class Clusters {
       throw error;
     }
     this.clients.delete(cluster.id);
+    this.raws.get(cluster.id)?.engine.close();
+    this.raws.delete(cluster.id);
   }
 
   /** Asks the engine again and stores what it says: state, versions, number of nodes. Does not throw when the engine is away; the state tells. */
@@ -170,6 +175,17 @@ export class Clusters {
     const client = new EngineClient(this.relay.connect(this.endpointOf(row)), row.apiVersion, this.config.engineTimeoutSeconds);
     this.clients.set(row.id, { key, client });
     return client;
+  }
+
+  /** The raw way to a cluster's engine, kept as long as its endpoint stays the same. Only for processes that may reach engines. */
+  raw(cluster: Cluster): RawEngine {
+    const key = `${JSON.stringify(cluster.endpoint)} ${cluster.sealedTls ?? ''}`;
+    const known = this.raws.get(cluster.id);
+    if (known?.key === key) return known.engine;
+    known?.engine.close();
+    const engine = openEngine(this.endpointOf(cluster));
+    this.raws.set(cluster.id, { key, engine });
+    return engine;
   }
 
   private async ask(endpoint: Endpoint, grown = false): Promise<Findings> {
