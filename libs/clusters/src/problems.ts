@@ -14,7 +14,7 @@ export const clustersProblem = defineProblems('clusters', {
   'in-use': { kind: 'conflict', title: 'The cluster is in use', description: 'Remove the environments that deploy to it first.' },
   'spec-invalid': { kind: 'unprocessable', title: 'This can’t be asked of an engine through Gantry', description: 'Correct the members named in `errors`; members that Gantry does not know are refused, never passed on.' },
   'host-option': { kind: 'forbidden', title: 'An option would affect the host', description: 'Options such as bind mounts, added capabilities or the host’s network need an operation of their own; ask an administrator.' },
-  'name-claimed': { kind: 'conflict', title: 'The name belongs to another environment', description: 'Object names are unique in a cluster. Give the stack or the object another name.' },
+  'name-claimed': { kind: 'conflict', title: 'The name belongs to somebody else', description: 'Object names are unique in a cluster. Give the stack or the object another name.' },
   'claim-lost': { kind: 'conflict', title: 'The object was made, but belongs to nobody', description: 'Making it took so long that its name was given up. An administrator can remove the object or give it an owner.' },
   'image-not-pinned': { kind: 'unprocessable', title: 'The image is not pinned', description: 'Only `<registry>/<namespace>/<name>@sha256:<digest>` can run, so that what was checked is what runs.' },
   'image-foreign': { kind: 'unprocessable', title: 'The image is not from this registry', description: 'Push the image to this registry first; nodes run nothing from elsewhere.' },

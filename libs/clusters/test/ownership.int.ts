@@ -191,6 +191,21 @@ describe('whose an object is', () => {
     }
   });
 
+  it('is heeded by delivery: a person’s volume, network or name is foreign to every environment', async () => {
+    const cluster = await clusterRow();
+    const image = `${testConfig().registryPublicHost}/acme/web@sha256:${'0'.repeat(64)}`;
+    const spec = {
+      Name: 'shop_web', Labels: { 'com.docker.stack.namespace': 'shop' }, Mode: { Replicated: { Replicas: 1 } },
+      TaskTemplate: { ContainerSpec: { Image: image, Mounts: [{ Type: 'volume' as const, Source: 'shop_data', Target: '/data' }] } },
+    };
+    const judged = () => here.judge.judge(system, { cluster, scope: uuidv7(), resource: { kind: 'cluster', id: cluster }, operation: 'cluster:deploy', change: { type: 'service.create', spec, registryAuth: null } });
+    await judged();
+    await made(cluster, 'shop_data', 'shop_data', { kind: 'volume', nodeId: 'n1' });
+    await expect(judged()).rejects.toMatchObject({ code: 'clusters.host-option', extra: { operations: ['service:create:external-volume'] } });
+    await made(cluster, 'shop_web', 's1', { kind: 'service' });
+    expect(await problemOf(judged())).toBe('clusters.name-claimed');
+  });
+
   it('does not stay with what is gone, where the engine says so', async () => {
     const cluster = await clusterRow();
     const index = await here.ownership.ofCluster(system, cluster);
@@ -250,8 +265,9 @@ describe('the index', () => {
   /** Writes without word of it. */
   async function silently(cluster: string, name: string, engineId: string): Promise<void> {
     await test.db.transaction(system, async (tx) => {
-      await test.db.query(tx, `set local session_replication_role = replica`);
+      await test.db.query(tx, 'alter table clusters_engine_objects disable trigger user');
       await test.db.query(tx, `insert into clusters_engine_objects (id, cluster_id, kind, name, engine_id, created_at) values ($1, $2, 'container', $3, $4, now())`, [uuidv7(), cluster, name, engineId]);
+      await test.db.query(tx, 'alter table clusters_engine_objects enable trigger user');
     });
   }
 
