@@ -12,6 +12,8 @@ export { engineTable, newestMinor, oldestMinor, type BodyPolicy, type Connection
 export { EngineGateway, type GatewayRequest } from './gateway/gateway';
 export type { Passage } from './gateway/passage';
 export { GatewayImages } from './gateway/ports';
+export { claimLabel, claimSeconds, engineObjectsChannel, Ownership, type ClaimWish, type OwnedName, type Swept } from './gateway/ownership';
+export { ownedKinds, type ClusterOwnership, type ObjectName, type OwnedKind } from './gateway/ownership-index';
 export { Inventory, type InventoryPage } from './inventory';
 export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeconds, type Admission, type Outcome } from './judgement';
 export { clustersProblem } from './problems';

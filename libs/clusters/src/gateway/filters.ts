@@ -6,7 +6,7 @@ import type { EngineKind } from '../engine-api/shape';
 import type { EngineRow } from '../engine-api/table';
 import { dfFilter, eventsFilter, infoFilter, inspectFilter, listFilter, redactFilter, type EngineEvent, type ItemPath, type UsageKind } from './answers';
 import { swarmServiceLabel, type Seen } from './objects';
-import type { ClusterOwnership } from './ownership';
+import type { ClusterOwnership } from './ownership-index';
 import { parseReference } from './references';
 import { refOf } from './refs';
 

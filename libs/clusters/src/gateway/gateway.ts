@@ -13,7 +13,8 @@ import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
-import { Ownership, type ClusterOwnership } from './ownership';
+import { claimLabel, Ownership } from './ownership';
+import type { ClusterOwnership } from './ownership-index';
 import type { Passage } from './passage';
 import { GatewayImages } from './ports';
 import { PullCredentials } from './pull-credentials';
@@ -23,7 +24,6 @@ import { howPassed, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
 export const sealLabel = 'io.gantry.seal';
-export const claimLabel = 'io.gantry.claim';
 
 /** One request to the gateway, after its row was found and its body read. */
 export interface GatewayRequest {
@@ -383,7 +383,9 @@ export class EngineGateway {
     for (const made of ruling.creates) {
       if (!isOwnedKind(made.kind)) continue;
       if (made.kind === 'volume' && (await this.isThere(call, made.name))) continue;
-      const claim = await this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: made.kind, name: made.name, collectionId, createdBy });
+      const { kind } = made;
+      const isThere = async (id: string): Promise<boolean> => (await this.look(call, kind, id)) !== null;
+      const claim = await this.named(made.name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind, name: made.name === '' ? null : made.name, collectionId, createdBy, isThere }));
       call.claims.push({ id: claim, name: made.name });
       const name = made.name === '' ? claim : made.name;
       const labels = labelsOf(ruling.body);
@@ -392,7 +394,17 @@ export class EngineGateway {
       labels[claimLabel] = claim;
       labels[sealLabel] = this.ownership.collectionSeal(cluster.id, made.kind, name, collectionId);
     }
-    for (const name of volumes) call.claims.push({ id: await this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId, createdBy }), name });
+    for (const name of volumes) call.claims.push({ id: await this.named(name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId, createdBy })), name });
+  }
+
+  /** Whose a taken name is, is nobody's business. */
+  private async named<T>(name: string, claim: () => Promise<T>): Promise<T> {
+    try {
+      return await claim();
+    } catch (error) {
+      if (error instanceof Problem && error.code === 'clusters.name-claimed') throw nameTaken(name);
+      throw error;
+    }
   }
 
   /** Clients that write a spec anew (`docker stack deploy`) leave out our labels: they stay as they are. */
@@ -409,7 +421,7 @@ export class EngineGateway {
     const seen = await this.look(call, 'volume', name);
     if (!seen) return false;
     const ref = this.refOf(call, seen);
-    if (!this.access.can(call.ctx, 'volume:use', ref).allowed) throw clustersProblem('name-claimed', { detail: `The name ${JSON.stringify(name)} is taken.` });
+    if (!this.access.can(call.ctx, 'volume:use', ref).allowed) throw nameTaken(name);
     call.checks.push({ operation: 'volume:use', ref });
     return true;
   }
@@ -474,14 +486,14 @@ export class EngineGateway {
     if (status >= 300) {
       await this.release(call);
       // The engine's own words name whose the name is.
-      return { status, body: status === 409 ? message(`The name ${JSON.stringify(ruling.creates[0]?.name ?? '')} is taken.`) : body };
+      return { status, body: status === 409 ? message(nameTaken(ruling.creates[0]?.name ?? '').detail) : body };
     }
     const answer = JSON.parse(body.toString()) as Record<string, unknown>;
     const id = answer['Id'] ?? answer['ID'] ?? answer['Name'];
     if (typeof id !== 'string' || id === '') throw clustersProblem('engine-failed', { detail: 'The engine answered without an id.' });
     const own = ruling.creates.length > 0 ? 1 : 0;
     for (const [index, claim] of call.claims.entries()) {
-      if (index < own) await this.ownership.bind(ctx, claim.id, id, claim.name === '' ? id : claim.name);
+      if (index < own) await this.ownership.bind(ctx, claim.id, id, ...(claim.name === '' ? [] : [claim.name]));
       else await this.ownership.bind(ctx, claim.id, claim.name, claim.name);
     }
     return { status, body };
@@ -520,6 +532,10 @@ function versionFor(match: EngineMatch, engine: EngineClient): number {
 
 function forbidden(detail: string): Problem {
   return clustersProblem('call-forbidden', { detail });
+}
+
+function nameTaken(name: string): Problem {
+  return clustersProblem('name-claimed', { detail: `The name ${JSON.stringify(name)} is taken.` });
 }
 
 function message(text: string): Buffer {

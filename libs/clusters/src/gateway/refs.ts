@@ -1,15 +1,15 @@
 import { systemResource, type ResourceRef } from '@gantry/access';
 import type { EngineKind } from '../engine-api/shape';
 import type { Seen } from './objects';
-import type { ClusterOwnership, OwnedKind } from './ownership';
+import { ownedKinds, type ClusterOwnership, type OwnedKind } from './ownership-index';
 
 /** Networks that every engine has; nobody owns them. */
 const ownNetworks = new Set(['bridge', 'host', 'none', 'ingress', 'docker_gwbridge']);
-const ownedKinds = new Set<EngineKind>(['container', 'network', 'volume', 'service', 'secret', 'config']);
+const owned = new Set<EngineKind>(ownedKinds);
 
 /** Whether objects of the kind have an owner of their own. */
 export function isOwnedKind(kind: EngineKind): kind is OwnedKind {
-  return ownedKinds.has(kind);
+  return owned.has(kind);
 }
 
 /**
