@@ -125,6 +125,22 @@ export class EngineGateway {
     }
   }
 
+  /**
+   * Sweep: settles claims of processes that died, follows what was removed or renamed on the engines themselves, renews pull credentials. Run it
+   * now and then; a cluster that does not answer is left for the next time.
+   */
+  async sweep(ctx: Context): Promise<void> {
+    for (const clusterId of await this.ownership.clusterIds(ctx)) {
+      try {
+        await this.ownership.sweep(ctx, clusterId, await this.clusters.engine(ctx, clusterId));
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        this.logger.debug({ cluster: clusterId, error: error.message }, 'whose the objects of a cluster are could not be compared with what it has');
+      }
+    }
+    await this.credentials.sweep(ctx);
+  }
+
   private async rule(ctx: Context, cluster: Cluster, request: GatewayRequest): Promise<Passage> {
     const { match } = request;
     const { row } = match;

@@ -138,6 +138,12 @@ export class Ownership implements OnModuleDestroy {
     return known.index;
   }
 
+  /** Clusters on which anything belongs to somebody by a row of its own. */
+  async clusterIds(ctx: Context): Promise<string[]> {
+    const rows = await this.db.query<{ id: string }>(ctx, 'select distinct cluster_id as id from clusters_engine_objects');
+    return rows.map(({ id }) => id);
+  }
+
   // ---- writes
 
   /**
