@@ -200,6 +200,7 @@ export class EngineGateway {
         for (const operation of row.operations) this.require(call, { operation, ref: clusterRef }, () => 'page not found');
         return;
       case 'list':
+        await this.judgeNeighbours(call);
         if (row.target.kind === 'image') call.pullable = await this.images.pullable(ctx);
         return;
       case 'prune':
@@ -227,6 +228,21 @@ export class EngineGateway {
         for (const operation of row.operations) this.require(call, { operation, ref }, () => missingMessage(target.kind, target.id));
         if (row.name === 'POST /services/{id}/update' && ref.parent?.kind === 'environment') throw forbidden('This service belongs to an environment: deploy a release of its application to change it.');
       }
+    }
+  }
+
+  /** Lists that begin or end at an object: engines say where there is none, and so whether there is one. */
+  private async judgeNeighbours(call: Call): Promise<void> {
+    const { ctx, match: { row, query }, ruling } = call;
+    const { kind } = row.target;
+    if (kind !== 'container' && kind !== 'image') return;
+    const given = [...query.filter(([name]) => name === 'since' || name === 'before').map(([, value]) => value), ...(ruling.filters?.['since'] ?? []), ...(ruling.filters?.['before'] ?? [])].filter((name) => name !== '');
+    if (given.length === 0 || row.operations.every((operation) => this.seesAll(ctx, operation, kind))) return;
+    if (kind === 'image') throw clustersProblem('not-passed-on', { detail: 'Images are not listed by which came before or after another.' });
+    for (const name of given) {
+      const seen = await this.look(call, kind, name);
+      if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(kind, name) });
+      for (const operation of row.operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage(kind, name));
     }
   }
 
