@@ -3,7 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Access, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import {
-  Clock, CONFIG, Db, decodeCursor, isLoopback, isUniqueViolation, isUuid, Problem, requestProblem, Sealer, toPage, uuidv7, type Config, type Context, type Page,
+  Clock, CONFIG, Db, decodeCursor, isLoopback, isUniqueViolation, isUuid, Problem, requestProblem, Sealer, systemContext, toPage, uuidv7, type Config, type Context, type Page,
 } from '@gantry/platform';
 import { Cluster, type ClusterState, type StoredEndpoint } from './cluster.entity';
 import { EngineClient, EngineError, type Endpoint } from './engine.client';
@@ -12,6 +12,7 @@ import { clustersProblem } from './problems';
 import { Relay } from './relay';
 
 const tlsPurpose = 'clusters.tls';
+const recentMillis = 1_000;
 
 /** What a check of an engine found. */
 interface Findings {
@@ -28,6 +29,7 @@ export class Clusters {
   /** Clients by cluster id, as long as endpoint and API version stay the same. */
   private readonly clients = new Map<string, { key: string; client: EngineClient }>();
   /** The same as bytes, for the gateway. */
+  private recently: { clusters: Promise<readonly Cluster[]>; until: number } | null = null;
   private readonly raws = new Map<string, { key: string; engine: RawEngine }>();
 
   constructor(
@@ -84,6 +86,16 @@ export class Clusters {
     const [after] = decodeCursor(page.cursor, 1) ?? [''];
     const rows = await this.db.repo(ctx, Cluster).createQueryBuilder('c').where('c.name > :after', { after }).orderBy('c.name').getMany();
     return toPage(this.access.filter(ctx, 'cluster:view', rows, (cluster) => this.ref(cluster)).slice(0, page.limit + 1), page.limit, (cluster) => [cluster.name]);
+  }
+
+  /** All clusters, whoever asks, as they were a second ago at most: for who asks with every call to an engine. */
+  async recent(): Promise<readonly Cluster[]> {
+    const now = Date.now();
+    if (this.recently && this.recently.until > now) return this.recently.clusters;
+    const clusters = this.db.repo(systemContext('clusters.recent'), Cluster).createQueryBuilder('c').orderBy('c.name').getMany();
+    this.recently = { clusters, until: now + recentMillis };
+    clusters.catch(() => (this.recently = null));
+    return clusters;
   }
 
   async find(ctx: Context, idOrName: string): Promise<Cluster | null> {

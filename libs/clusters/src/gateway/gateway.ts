@@ -93,12 +93,12 @@ export class EngineGateway {
    * @throws clusters.no-such-object, clusters.choose-cluster
    */
   async chooseCluster(ctx: Context, wanted: string | null): Promise<Cluster> {
+    const items = (await this.clusters.recent()).filter((cluster) => this.access.can(ctx, 'cluster:view', this.clusters.ref(cluster)).allowed);
     if (wanted !== null) {
-      const cluster = await this.clusters.find(ctx, wanted);
-      if (!cluster || !this.access.can(ctx, 'cluster:view', this.clusters.ref(cluster)).allowed) throw clustersProblem('no-such-object', { detail: `There is no cluster ${wanted.slice(0, 64)} that you may see.` });
+      const cluster = items.find(({ id, name }) => id === wanted || name === wanted);
+      if (!cluster) throw clustersProblem('no-such-object', { detail: `There is no cluster ${wanted.slice(0, 64)} that you may see.` });
       return cluster;
     }
-    const { items } = await this.clusters.list(ctx, { limit: 2 });
     const [only] = items;
     if (!only) throw clustersProblem('choose-cluster', { detail: 'There is no cluster that you may see. Ask for a role with cluster:view on one.' });
     if (items.length > 1) throw clustersProblem('choose-cluster', { detail: 'You may see several clusters: say which one, by a client bundle made for it (`?cluster=`) or by the header X-Gantry-Cluster.' });
