@@ -8,7 +8,7 @@ import { collectionLabel } from '../engine-api/bodies';
 import type { EngineMatch } from '../engine-api/match';
 import { ruleOnCall, type EngineRuling } from '../engine-api/rule';
 import type { EngineKind, ImageName, Value } from '../engine-api/shape';
-import type { EngineClient, RegistryAuth } from '../engine.client';
+import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
@@ -108,13 +108,14 @@ export class EngineGateway {
   /**
    * Rules on one call. Refusals of what would change something are audited.
    * @throws clusters.no-such-object, clusters.not-passed-on, clusters.host-option, clusters.spec-invalid, clusters.image-foreign, clusters.image-refused,
-   * clusters.name-claimed, request.forbidden, and what the engine's own inspect fails with
+   * clusters.name-claimed, clusters.call-forbidden, clusters.call-too-new, clusters.engine-failed, clusters.unreachable
    */
   async decide(ctx: Context, cluster: Cluster, request: GatewayRequest): Promise<Passage> {
     try {
       return await this.rule(ctx, cluster, request);
-    } catch (error) {
+    } catch (caught) {
       const { row } = request.match;
+      const error = caught instanceof EngineError ? caught.toProblem() : caught;
       if (error instanceof Problem && row.mutating) {
         await this.audit.recordRefusal(ctx, {
           action: actionOf(row.operations[0], row.target.kind), resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'refused',
