@@ -2,6 +2,7 @@ export { Cluster, clustersEntities, type ClusterState, type StoredEndpoint } fro
 export { Clusters } from './clusters';
 export { ClustersModule } from './clusters.module';
 export { connectEngine, EngineClient, EngineConnection, EngineError, newestApiVersion, oldestApiVersion, stackLabel, type Endpoint, type EngineCall, type RegistryAuth } from './engine.client';
+export { openEngine, rawEngineOver, type RawCall, type RawEngine } from './engine.raw';
 export type * from './engine.types';
 export { collectionLabel } from './engine-api/bodies';
 export { matchEngineCall, maxTargetLength, type EngineMatch, type EngineRefusal } from './engine-api/match';
@@ -9,6 +10,7 @@ export { engineApiPage } from './engine-api/page';
 export { ruleOnCall, type EngineRuling } from './engine-api/rule';
 export type { EngineKind, ImageName, Need, OwnLabel, Use, Value } from './engine-api/shape';
 export { engineTable, newestMinor, oldestMinor, type BodyPolicy, type Connection, type EngineRow, type Parameter, type ResponseFilter, type Target } from './engine-api/table';
+export type { Passage } from './gateway/passage';
 export { Inventory, type InventoryPage } from './inventory';
 export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeconds, type Admission, type Outcome } from './judgement';
 export { clustersProblem } from './problems';
