@@ -37,6 +37,7 @@ export function screen(request: Pick<IncomingMessage, 'method' | 'url' | 'httpVe
     if (seen.has(name)) return refuse(400, `The header ${name} is given twice.`);
     seen.add(name);
   }
+  if (headers.host === undefined) return refuse(400, 'The header host is missing.');
   const length = headers['content-length'];
   const coding = headers['transfer-encoding'];
   if (length !== undefined && !/^\d{1,15}$/.test(length)) return refuse(400, 'Content-Length is not a length.');
@@ -47,7 +48,7 @@ export function screen(request: Pick<IncomingMessage, 'method' | 'url' | 'httpVe
   // A browser adds its owner's client certificate to whatever any page makes it ask for; only it can write these headers, and it always does.
   const site = headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return refuse(403, 'Web pages may not call the engine.');
-  if (headers.origin !== undefined && headers.origin !== `https://${headers.host ?? ''}`) return refuse(403, 'Web pages may not call the engine.');
+  if (headers.origin !== undefined && headers.origin !== `https://${headers.host}`) return refuse(403, 'Web pages may not call the engine.');
   return null;
 }
 

@@ -69,7 +69,7 @@ export class EngineServer extends HttpsServer {
       ...{ cert: tls.cert, key: tls.key, ca: tls.clientCa, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2', handshakeTimeout: 10_000 },
       // Clients half-close what they have hijacked, and go on listening.
       ...{ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 },
-      ...{ maxHeaderSize: maxHeaderBytes, headersTimeout: 15_000, requestTimeout: 0, keepAliveTimeout: 75_000, connectionsCheckingInterval: 5_000, insecureHTTPParser: false },
+      ...{ maxHeaderSize: maxHeaderBytes, headersTimeout: 15_000, requestTimeout: 0, keepAliveTimeout: 75_000, connectionsCheckingInterval: 5_000, insecureHTTPParser: false, requireHostHeader: false },
     };
     super(options);
     // By default Node drops what is beyond its own limit in silence.
@@ -104,8 +104,13 @@ export class EngineServer extends HttpsServer {
   private unreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     const answer = this.answers.get(socket);
     // In the middle of an answer, one more would be read as a part of it.
-    if (error.code === 'ECONNRESET' || !socket.writable || (answer && !answer.writableEnded)) {
+    if (error.code === 'ECONNRESET' || !socket.writable || (answer?.headersSent && !answer.writableEnded)) {
       socket.destroy();
+      return;
+    }
+    // What follows a body that was not read to its end has its answer.
+    if (answer?.writableEnded && !answer.req.complete) {
+      socket.destroySoon();
       return;
     }
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
@@ -190,7 +195,7 @@ export class EngineServer extends HttpsServer {
     try {
       const refusal = screen(request);
       if (refusal) {
-        caller.refuse(refusal);
+        caller.refuse({ ...refusal, headers: { connection: 'close' } });
         return;
       }
       const match = matchEngineCall(request.method ?? '', request.url ?? '');
