@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import Docker from 'dockerode';
 import { pack } from 'tar-stream';
-import { openEngine } from '@gantry/clusters';
+import { openEngine, type Endpoint } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
-import { savedImage, startEngine, startRegistry, webImage, type LabEngine, type LabRegistry } from '../../../../../test/lab';
+import { freePort, makePki, savedImage, startEngine, startRegistry, webImage, type LabEngine, type LabRegistry } from '../../../../../test/lab';
 import { startGateway, type TestGateway } from './gate';
 
 const image = 'web:1';
@@ -17,6 +17,8 @@ let dir: string;
 let engine: LabEngine;
 let registry: LabRegistry;
 let gateway: TestGateway;
+/** The same engine by TCP and TLS. */
+let secure: Endpoint;
 const children = new Set<ChildProcess>();
 
 interface Ran {
@@ -79,7 +81,13 @@ async function sleeper(cli: string, ...more: string[]): Promise<string> {
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'gw-'));
-  [engine, registry] = await Promise.all([startEngine({ dir: join(dir, 'e') }), startRegistry({ dir: join(dir, 'r') })]);
+  const pki = await makePki();
+  const own = await pki.server('engine', ['127.0.0.1']);
+  for (const [name, text] of [['engine-ca.pem', pki.ca], ['engine.pem', own.cert], ['engine-key.pem', own.key]] as const) writeFileSync(join(dir, name), text);
+  const tcpPort = await freePort();
+  secure = { kind: 'tls', host: '127.0.0.1', port: tcpPort, ca: pki.ca, ...(await pki.client('gantry')) };
+  const args = ['-H', `tcp://127.0.0.1:${tcpPort}`, '--tlsverify', '--tlscacert', join(dir, 'engine-ca.pem'), '--tlscert', join(dir, 'engine.pem'), '--tlskey', join(dir, 'engine-key.pem')];
+  [engine, registry] = await Promise.all([startEngine({ dir: join(dir, 'e'), args }), startRegistry({ dir: join(dir, 'r') })]);
   await engine.call('POST', '/v1.41/images/load', await savedImage(await webImage({ version: '1' }), image));
   gateway = await startGateway(openEngine({ kind: 'socket', path: engine.socketPath }));
   mkdirSync(join(dir, 'bundle'));
@@ -249,6 +257,37 @@ describe.each(clis)('the docker CLI %s', (_version, cli) => {
     // The shell went with its terminal.
     await eventually('no shell is left', async () => !(await docker(cli, ['top', id])).match(/\bsh\n/));
     await docker(cli, ['rm', '-f', id]);
+  });
+});
+
+describe('an engine behind TLS', () => {
+  let through: TestGateway;
+  beforeAll(async () => (through = await startGateway(openEngine(secure))));
+  afterAll(() => through?.close());
+
+  it('is half-closed and heard to the end, fed and read', async () => {
+    const [, cli] = clis[0]!;
+    const env = { DOCKER_HOST: `tcp://127.0.0.1:${through.port}` };
+    const much = randomBytes(1_000_000).toString('base64');
+    expect((await docker(cli, ['run', '-i', '--rm', '--entrypoint', 'cat', image], { input: much, env })) === much).toBe(true);
+    const id = (await docker(cli, ['create', '--entrypoint', 'cat', image], { env })).trim();
+    writeFileSync(join(dir, 'tls-in'), randomFillSync(Buffer.allocUnsafe(8 * 1024 * 1024)));
+    await docker(cli, ['cp', join(dir, 'tls-in'), `${id}:/tls`], { env });
+    await docker(cli, ['cp', `${id}:/tls`, join(dir, 'tls-out')], { env });
+    expect(readFileSync(join(dir, 'tls-out')).equals(readFileSync(join(dir, 'tls-in')))).toBe(true);
+    await docker(cli, ['rm', id], { env });
+    expect(through.gate.passed.every(({ status }) => typeof status === 'number')).toBe(true);
+  });
+
+  it('is not believed when its certificate is another’s', async () => {
+    const other = await makePki();
+    const wrong = await startGateway(openEngine({ ...secure, ca: other.ca } as Endpoint));
+    try {
+      const ran = await new Program(clis[0]![1], ['ps'], { env: { DOCKER_HOST: `tcp://127.0.0.1:${wrong.port}` } }).done;
+      expect(ran.err).toContain('does not answer');
+    } finally {
+      await wrong.close();
+    }
   });
 });
 
