@@ -333,9 +333,9 @@ describe('the index', () => {
     const findNanos = ((performance.now() - start) * 1e6) / 200_000;
     expect(found).toBe(200_000);
     testLogger().info({ loadMillis, findNanos, blockedMillis: delays.max / 1e6 }, 'ownership of 100,000 objects');
-    expect(loadMillis).toBeLessThan(15_000);
-    expect(delays.max / 1e6).toBeLessThan(500);
-    expect(findNanos).toBeLessThan(5_000);
+    expect(loadMillis).toBeLessThan(30_000);
+    expect(delays.max / 1e6).toBeLessThan(1_000);
+    expect(findNanos).toBeLessThan(20_000);
   });
 
   /** Many rows at once: without the triggers, of which each row would take a lock. */
