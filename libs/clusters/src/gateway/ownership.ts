@@ -15,7 +15,7 @@ export const claimLabel = 'io.gantry.claim';
 export const claimSeconds = 900;
 
 /** Rows that are read at a time, so that nothing else waits long. */
-const batch = 4_000;
+const batch = 2_000;
 /** With more changed rows than this, all of the cluster's are read. */
 const maxChanged = 5_000;
 const retryMillis = 1_000;
