@@ -1,4 +1,5 @@
 import { OrganizationsController, UsersController } from './accounts.controller';
+import { BundleController, UserCertificatesController } from './bundle.controller';
 import { DirectoryTargetsController, LdapController } from './ldap.controller';
 import { CollectionsController, RightsController } from './rights.controller';
 import { GrantsController, RolesController } from './roles.controller';
@@ -10,7 +11,7 @@ import { TokensController } from './tokens.controller';
 
 /** Controllers of accounts, signing in and rights. */
 export const accessControllers = [
-  SessionsController, MeController, SecondFactorController, TokensController, UsersController, SignInController, OrganizationsController, TeamsController, RolesController, GrantsController,
-  CollectionsController, RightsController, LdapController, DirectoryTargetsController,
+  SessionsController, MeController, SecondFactorController, BundleController, TokensController, UsersController, SignInController, UserCertificatesController,
+  OrganizationsController, TeamsController, RolesController, GrantsController, CollectionsController, RightsController, LdapController, DirectoryTargetsController,
 ];
 export { level, teamLevel } from './teams.controller';
