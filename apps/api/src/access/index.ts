@@ -11,7 +11,9 @@ import { TokensController } from './tokens.controller';
 
 /** Controllers of accounts, signing in and rights. */
 export const accessControllers = [
-  SessionsController, MeController, SecondFactorController, BundleController, TokensController, UsersController, SignInController, UserCertificatesController,
+  SessionsController, MeController, SecondFactorController, TokensController, UsersController, SignInController, UserCertificatesController,
   OrganizationsController, TeamsController, RolesController, GrantsController, CollectionsController, RightsController, LdapController, DirectoryTargetsController,
 ];
+/** Those that need the clusters as well. */
+export const bundleControllers = [BundleController];
 export { level, teamLevel } from './teams.controller';
