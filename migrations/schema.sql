@@ -28,11 +28,40 @@ create table access_accounts (
   constraint access_accounts_source_check CHECK ((source = ANY (ARRAY['local'::text, 'ldap'::text])))
 );
 
+create table access_authorities (
+  certificate text not null,
+  created_at timestamp with time zone not null,
+  kind text not null,
+  sealed_key text not null,
+  constraint access_authorities_kind_check CHECK ((kind = ANY (ARRAY['client'::text, 'gateway'::text]))),
+  constraint access_authorities_pkey PRIMARY KEY (kind)
+);
+
 create table access_changes (
   at timestamp with time zone default now() not null,
   change jsonb not null,
   version bigint not null,
   constraint access_changes_pkey PRIMARY KEY (version)
+);
+
+create table access_client_certificates (
+  account_id uuid not null,
+  cluster_id uuid,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  fingerprint text not null,
+  id uuid not null,
+  last_used_at timestamp with time zone,
+  limits jsonb,
+  name text not null,
+  revoked_at timestamp with time zone,
+  serial text not null,
+  token_id uuid,
+  constraint access_client_certificates_account_id_fkey FOREIGN KEY (account_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
+  constraint access_client_certificates_fingerprint_key UNIQUE (fingerprint),
+  constraint access_client_certificates_pkey PRIMARY KEY (id),
+  constraint access_client_certificates_serial_key UNIQUE (serial),
+  constraint access_client_certificates_token_id_fkey FOREIGN KEY (token_id) REFERENCES access_tokens(id) ON DELETE SET NULL
 );
 
 create table access_collections (
@@ -815,6 +844,12 @@ create table trust_verdicts (
 );
 
 CREATE INDEX access_accounts_owner_id ON public.access_accounts USING btree (owner_id);
+
+CREATE INDEX access_client_certificates_account_id ON public.access_client_certificates USING btree (account_id);
+
+CREATE INDEX access_client_certificates_expires_at ON public.access_client_certificates USING btree (expires_at);
+
+CREATE INDEX access_client_certificates_token_id ON public.access_client_certificates USING btree (token_id) WHERE (token_id IS NOT NULL);
 
 CREATE INDEX access_collections_parent_id ON public.access_collections USING btree (parent_id);
 

@@ -14,7 +14,7 @@ import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
 import { claimLabel, Ownership } from './ownership';
-import type { ClusterOwnership } from './ownership-index';
+import type { ClusterOwnership, OwnedKind } from './ownership-index';
 import type { Passage } from './passage';
 import { GatewayImages } from './ports';
 import { PullCredentials } from './pull-credentials';
@@ -75,6 +75,9 @@ const nothing: ReadonlySet<string> = new Set();
  */
 @Injectable()
 export class EngineGateway {
+  /** Node ids of engines. */
+  private readonly nodes = new WeakMap<EngineClient, Promise<string>>();
+
   constructor(
     private readonly access: Access,
     private readonly audit: Audit,
@@ -417,8 +420,10 @@ export class EngineGateway {
       if (!isOwnedKind(made.kind)) continue;
       if (made.kind === 'volume' && (await this.isThere(call, made.name))) continue;
       const { kind } = made;
-      const isThere = async (id: string): Promise<boolean> => (await this.look(call, kind, id)) !== null;
-      const claim = await this.named(made.name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind, name: made.name === '' ? null : made.name, collectionId, createdBy, isThere }));
+      // A volume may be on another node: that it is not on this one frees no name.
+      const isThere = kind === 'volume' ? {} : { isThere: async (id: string): Promise<boolean> => (await this.look(call, kind, id)) !== null };
+      const nodeId = await this.nodeFor(call, kind);
+      const claim = await this.named(made.name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId, kind, name: made.name === '' ? null : made.name, collectionId, createdBy, ...isThere }));
       call.claims.push({ id: claim, name: made.name });
       const name = made.name === '' ? claim : made.name;
       const labels = labelsOf(ruling.body);
@@ -428,6 +433,19 @@ export class EngineGateway {
       labels[sealLabel] = this.ownership.collectionSeal(cluster.id, made.kind, name, collectionId);
     }
     for (const name of volumes) call.claims.push({ id: await this.named(name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId, createdBy })), name });
+  }
+
+  /** Containers, and networks that are not the swarm's, are known on one node; names of all else, volumes included, are one owner's in the whole cluster. */
+  private async nodeFor({ engine, ruling }: Call, kind: OwnedKind): Promise<string> {
+    if (kind === 'network' && (memberText(ruling.body, 'Driver') === 'overlay' || memberText(ruling.body, 'Scope') === 'swarm')) return '';
+    if (kind !== 'container' && kind !== 'network') return '';
+    let node = this.nodes.get(engine);
+    if (!node) {
+      node = engine.info().then((info) => info.Swarm?.NodeID ?? '');
+      node.catch(() => this.nodes.delete(engine));
+      this.nodes.set(engine, node);
+    }
+    return node;
   }
 
   /** Whose a taken name is, is nobody's business. */
@@ -524,6 +542,11 @@ export class EngineGateway {
     const answer = JSON.parse(body.toString()) as Record<string, unknown>;
     const id = answer['Id'] ?? answer['ID'] ?? answer['Name'];
     if (typeof id !== 'string' || id === '') throw clustersProblem('engine-failed', { detail: 'The engine answered without an id.' });
+    if (ruling.creates[0]?.kind === 'volume' && memberText(answer['Labels'] as Value, claimLabel) !== call.claims[0]!.id) {
+      // Somebody made it a moment ago: the engine answers the volume that there is.
+      await this.release(call);
+      return { status: 409, body: message(nameTaken(ruling.creates[0].name).detail) };
+    }
     const own = ruling.creates.length > 0 ? 1 : 0;
     for (const [index, claim] of call.claims.entries()) {
       if (index < own) await this.ownership.bind(ctx, claim.id, id, ...(claim.name === '' ? [] : [claim.name]));
@@ -584,6 +607,11 @@ function refusalFor(kind: EngineKind, status: number, body: Buffer): Buffer {
 /** `engine.container.create`, from the operation that the call needs. */
 function actionOf(operation: Operation | undefined, kind: EngineKind): string {
   return operation === undefined ? `engine.${kind}` : `engine.${operation.replaceAll(':', '.')}`;
+}
+
+function memberText(from: Value, name: string): string | null {
+  const member = typeof from === 'object' && from !== null && !Array.isArray(from) ? (from as Record<string, Value>)[name] : undefined;
+  return typeof member === 'string' ? member : null;
 }
 
 /** The labels of the object itself, made where it has none; null where the call has no body. */

@@ -318,7 +318,9 @@ export class Ownership implements OnModuleDestroy {
     if (ctx.tx) throw new Error('an engine is never called inside a transaction');
     try {
       const node = await this.nodeOf(ctx, clusterId, engine);
-      const rows = (await this.ownRows(ctx, clusterId)).filter(({ nodeId }) => nodeId === '' || nodeId === node);
+      const rows = (await this.ownRows(ctx, clusterId)).filter(({ nodeId, kind, engineId }) =>
+        // A volume of the whole cluster may be on any node: that it is not on this one says nothing.
+        (nodeId === '' ? kind !== 'volume' || engineId === null : nodeId === node));
       const swept: Swept = { bound: [], renamed: [], forgotten: [] };
       if (rows.length === 0) return swept;
       const missing = await this.compare(ctx, rows, await look(engine, kindsOf(rows)), swept, clusterId);
