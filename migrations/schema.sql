@@ -447,6 +447,18 @@ create table clusters_objects (
   constraint clusters_objects_pkey PRIMARY KEY (cluster_id, kind, name)
 );
 
+create table clusters_pull_credentials (
+  cluster_id uuid not null,
+  credential_id uuid not null,
+  expires_at timestamp with time zone not null,
+  holder_id uuid not null,
+  repository_id uuid not null,
+  sealed text not null,
+  username text not null,
+  constraint clusters_pull_credentials_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_pull_credentials_pkey PRIMARY KEY (cluster_id, holder_id, repository_id)
+);
+
 create table clusters_relay_calls (
   answer text,
   created_at timestamp with time zone default now() not null,
@@ -916,6 +928,8 @@ CREATE UNIQUE INDEX clusters_engine_objects_engine_id ON public.clusters_engine_
 CREATE INDEX clusters_engine_objects_named ON public.clusters_engine_objects USING btree (cluster_id, kind, name);
 
 CREATE INDEX clusters_objects_engine_id ON public.clusters_objects USING btree (cluster_id, kind, engine_id);
+
+CREATE INDEX clusters_pull_credentials_expiry ON public.clusters_pull_credentials USING btree (expires_at);
 
 CREATE INDEX delivery_applications_account_id ON public.delivery_applications USING btree (account_id);
 
