@@ -150,7 +150,11 @@ export class EngineGateway {
     const { row } = match;
     this.demand(ctx, { operation: 'cluster:view', ref: this.clusters.ref(cluster) }, () => `There is no cluster ${cluster.name} that you may see.`);
     const way = howPassed(row.name);
-    if (way === null) throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.` });
+    if (way === null) {
+      // `docker inspect` looks for a name among all kinds, one after the other.
+      if (row.method === 'GET' && row.target.how === 'one') throw clustersProblem('no-such-object', { detail: missingMessage(row.target.kind, match.name) });
+      throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.` });
+    }
     for (const operation of row.operations) {
       if (!this.access.mayUse(ctx, operation)) throw forbidden(`This credential does not allow ${operation}.`);
     }
@@ -165,6 +169,7 @@ export class EngineGateway {
     await this.judgeTarget(call);
     this.judgeLabels(call);
     this.judgeRollback(call);
+    this.judgeRegistries(call);
     this.judgeNeeds(call);
     const fresh = await this.judgeUses(call);
     await this.judgeImages(call);
@@ -289,6 +294,15 @@ export class EngineGateway {
     const former = target?.raw['PreviousSpec'];
     if (typeof former !== 'object' || former === null) throw clustersProblem('spec-invalid', { detail: 'The service has no former spec to go back to.' });
     call.judged = ruleOnCall({ ...match, query: [] }, Buffer.from(JSON.stringify(former)));
+  }
+
+  /** The engine speaks to no registry but ours. */
+  private judgeRegistries({ ruling }: Call): void {
+    const { registryPublicHost } = this.config;
+    for (const { address, pointer } of ruling.registries) {
+      if (address.replace(/^https?:\/\//, '').replace(/\/(?:v[12]\/?)?$/, '') === registryPublicHost) continue;
+      throw clustersProblem('not-passed-on', { detail: `${address.slice(0, 256) || 'Docker Hub'} is not ${registryPublicHost}; the engine signs in nowhere else.`, errors: [{ pointer, detail: 'another registry' }] });
+    }
   }
 
   private judgeNeeds(call: Call): void {
@@ -651,8 +665,13 @@ function presentImage(target: Seen | null): string | null {
   return typeof image === 'string' ? image : null;
 }
 
+/** Go reads base64url only with its padding. */
+function encodeAuth(auth: Record<string, unknown>): string {
+  return Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+}
+
 function authHeader({ username, password, serverAddress }: RegistryAuth): string {
-  return Buffer.from(JSON.stringify({ username, password, serveraddress: serverAddress })).toString('base64url');
+  return encodeAuth({ username, password, serveraddress: serverAddress });
 }
 
 /** The header as an engine reads it: base64url of a JSON object, of which only what signs in is kept. */
@@ -665,5 +684,5 @@ function checkedAuth(header: string): string {
   }
   if (typeof auth !== 'object' || auth === null) throw clustersProblem('spec-invalid', { detail: 'X-Registry-Auth is not base64url of a JSON object.', errors: [{ pointer: 'header/x-registry-auth', detail: 'not of the form that engines read' }] });
   const kept = Object.fromEntries(Object.entries(auth).filter(([key, value]) => ['username', 'password', 'serveraddress', 'identitytoken', 'registrytoken', 'auth', 'email'].includes(key) && typeof value === 'string'));
-  return Buffer.from(JSON.stringify(kept)).toString('base64url');
+  return encodeAuth(kept);
 }

@@ -12,7 +12,7 @@ const plainly: Way = { registryAuth: false };
  */
 const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
   ...[
-    'GET /_ping', 'HEAD /_ping', 'GET /version', 'GET /info', 'GET /events', 'GET /system/df',
+    'GET /_ping', 'HEAD /_ping', 'GET /version', 'GET /info', 'GET /events', 'GET /system/df', 'POST /auth',
     'GET /containers/json', 'POST /containers/create', 'GET /containers/{id}/json', 'GET /containers/{id}/top', 'GET /containers/{id}/logs', 'GET /containers/{id}/changes', 'GET /containers/{id}/export',
     'GET /containers/{id}/stats', 'POST /containers/{id}/resize', 'POST /containers/{id}/start', 'POST /containers/{id}/stop', 'POST /containers/{id}/restart', 'POST /containers/{id}/kill',
     'POST /containers/{id}/update', 'POST /containers/{id}/rename', 'POST /containers/{id}/pause', 'POST /containers/{id}/unpause', 'POST /containers/{id}/attach', 'GET /containers/{id}/attach/ws',
