@@ -192,7 +192,7 @@ describe('the engine gateway', () => {
     expect(await credentials()).toEqual(['service-credential.revoke', 'service-credential.create']);
   });
 
-  it('deploys stacks', () => {
+  it('deploys stacks', async () => {
     const file = join(scratch, 'stack.yml');
     writeFileSync(file, `version: "3.8"\nservices:\n  web:\n    image: ${image}\n    networks: [back]\n    configs: [note]\n    deploy: { replicas: 1, endpoint_mode: dnsrr }\nnetworks: { back: { driver: overlay } }\nconfigs: { note: { file: ${join(scratch, 'value')} } }\n`);
     ann.ok('stack', 'deploy', '--with-registry-auth', '-c', file, 'tower');
@@ -201,6 +201,7 @@ describe('the engine gateway', () => {
     expect(bob.ok('stack', 'ls', '--format', '{{.Name}}')).toBe('');
     ann.ok('stack', 'rm', 'tower');
     expect(raw.ok(['service', 'ls', '-q'])).toBe('');
+    await eventually('the tasks are gone', () => raw.ok(['ps', '-a', '--format', '{{.Names}}']) === 'raw', 40);
   });
 
   it('says of what is hidden what it says of what is not there', async () => {

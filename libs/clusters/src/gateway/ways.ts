@@ -22,7 +22,7 @@ const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
     'GET /networks', 'GET /networks/{id}', 'POST /networks/create', 'DELETE /networks/{id}', 'POST /networks/{id}/connect', 'POST /networks/{id}/disconnect', 'POST /networks/prune',
     'GET /volumes', 'GET /volumes/{name}', 'POST /volumes/create', 'DELETE /volumes/{name}', 'POST /volumes/prune',
     'GET /services', 'GET /services/{id}', 'POST /services/create', 'POST /services/{id}/update', 'DELETE /services/{id}', 'GET /services/{id}/logs', 'GET /tasks', 'GET /tasks/{id}', 'GET /tasks/{id}/logs',
-    'GET /secrets', 'POST /secrets/create', 'GET /secrets/{id}', 'DELETE /secrets/{id}', 'GET /configs', 'POST /configs/create', 'GET /configs/{id}', 'DELETE /configs/{id}',
+    'GET /secrets', 'POST /secrets/create', 'GET /secrets/{id}', 'DELETE /secrets/{id}', 'POST /secrets/{id}/update', 'GET /configs', 'POST /configs/create', 'GET /configs/{id}', 'DELETE /configs/{id}', 'POST /configs/{id}/update',
     'GET /nodes', 'GET /nodes/{id}', 'POST /nodes/{id}/update', 'GET /swarm',
   ].map((name): [string, Way] => [name, plainly]),
   ['POST /images/create', { registryAuth: true }],
