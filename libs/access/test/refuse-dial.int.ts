@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { eventually } from '@gantry/platform/testing';
-import { refuseDial } from './refuse-dial';
+import { refuseDial } from '../src/directory/refuse-dial';
 
 it('leaves no connection behind where a socket is refused as it is announced', async () => {
   const open = new Set<Socket>();
