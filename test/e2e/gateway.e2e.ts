@@ -111,7 +111,7 @@ describe('the engine gateway', () => {
   const inspect = (name: string): unknown => sorted(JSON.parse(raw.ok(['inspect', name])));
   /** All containers, as the engine tells of them on its own socket. */
   const everything = async (): Promise<unknown> =>
-    sorted((await callEngine(gantry.ready!.engine.replace('unix://', ''), 'GET', '/v1.41/containers/json?all=1') as Record<string, unknown>[]).map((each) => ({ ...each, Status: '' })));
+    sorted((await callEngine<Record<string, unknown>[]>(gantry.ready!.engine.replace('unix://', ''), 'GET', '/v1.41/containers/json?all=1')).map((each) => ({ ...each, Status: '' })));
 
   it('lets a person work on what is theirs with the stock CLI', () => {
     expect(ann.ok('ps', '-aq')).toBe('');
@@ -173,7 +173,7 @@ describe('the engine gateway', () => {
     expect(bob.ok('images', '-q')).toBe('');
     expect(bob.refused('pull', '-q', image)).toMatch(/No such image|denied|not found/i);
     ann.ok(...service, '--name', 'shop', '--replicas', '1', image);
-    const [made] = (await callEngine(gantry.ready!.engine.replace('unix://', ''), 'GET', '/v1.41/services')) as [{ Spec: { Labels: Record<string, string>; TaskTemplate: { ContainerSpec: { Image: string } } } }];
+    const [made] = await callEngine<[{ Spec: { TaskTemplate: { ContainerSpec: { Image: string } } } }]>(gantry.ready!.engine.replace('unix://', ''), 'GET', '/v1.41/services');
     expect(made.Spec.TaskTemplate.ContainerSpec.Image).toMatch(/\/acme\/web@sha256:[0-9a-f]{64}$/);
     await eventually('the task runs', () => ann.ok('service', 'ps', 'shop', '--format', '{{.CurrentState}}').startsWith('Running'), 30);
     expect(ann.ok('service', 'ls', '--format', '{{.Name}} {{.Replicas}}')).toBe('shop 1/1');

@@ -302,7 +302,7 @@ function announceTrailers(answer: IncomingMessage, response: ServerResponse, hea
   if (names.length === 0) return;
   headers['trailer'] = names.join(', ');
   // Heard before the pipeline ends the response.
-  answer.once('end', () => response.addTrailers(pick(answer.trailers, names) as Record<string, string>));
+  answer.once('end', () => response.addTrailers(pick(answer.trailers, names)));
 }
 
 /** What can't be read can't be judged. */

@@ -632,7 +632,7 @@ function memberText(from: Value, name: string): string | null {
 function labelsOf(body: Value): Record<string, Value> | null {
   if (typeof body !== 'object' || body === null || Array.isArray(body) || !isPlain(body)) return null;
   const present = body['Labels'];
-  if (typeof present === 'object' && present !== null && !Array.isArray(present) && isPlain(present)) return present as Record<string, Value>;
+  if (typeof present === 'object' && present !== null && !Array.isArray(present) && isPlain(present)) return present;
   const made = Object.create(null) as Record<string, Value>;
   body['Labels'] = made;
   return made;
