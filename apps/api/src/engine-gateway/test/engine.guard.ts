@@ -303,7 +303,7 @@ it('carries a build of BuildKit', async () => {
 it('serves dockerode: attach with input, exec, and errors', async () => {
   const client = new Docker({ host: '127.0.0.1', port: gateway.port, protocol: 'https', ca: gateway.pki.ca, cert: gateway.client.cert, key: gateway.client.key, version: 'v1.41' });
   const container = await client.createContainer(only({ Image: image, Entrypoint: ['cat'], OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true }));
-  const stream = await container.attach({ ...only({}, { stream: 1, stdin: 1, stdout: 1 }), stdin: true, hijack: true });
+  const stream = await container.attach({ ...only({ stream: true }, { stream: 1, stdin: 1, stdout: 1 }), stdin: true, hijack: true });
   let text = '';
   stream.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
   await container.start();
