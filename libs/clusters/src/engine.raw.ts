@@ -81,7 +81,7 @@ class EngineAgent extends Agent {
   }
 
   override keepSocketAlive(socket: Duplex): boolean {
-    return !this.closed && (super.keepSocketAlive(socket as Parameters<Agent['keepSocketAlive']>[0]) as unknown as boolean);
+    return !this.closed && (super.keepSocketAlive(socket) as unknown as boolean);
   }
 
   destroyUnused(): void {

@@ -32,6 +32,8 @@ const sessionHeader = /^x-docker-expose-session-[a-z-]{1,32}$/;
 const maxWholeBytes = 1024 * 1024;
 /** A plain answer that says to be so short is sent in one piece with its head. */
 const maxGatheredBytes = 16 * 1024;
+/** What a client may still send after an answer that did not wait for its body. */
+const unreadMillis = 2_000;
 /** What may wait for a caller who is slower than the engine. */
 const maxWaitingBytes = 512 * 1024;
 /** Reads over which an engine may sit for minutes: it walks file systems, or asks registries. */
@@ -255,7 +257,7 @@ function pick(headers: IncomingHttpHeaders, names: readonly string[]): OutgoingH
 async function reply(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
   let status = answer.statusCode ?? 0;
   const headers = pick(answer.headers, returned);
-  if (!request.complete) headers['connection'] = 'close'; // answered before the body was through
+  if (!request.complete && hasBody(request)) headers['connection'] = 'close'; // answered before the body was through
   if (passage.whole) {
     const sent = await passage.whole(status, await readWhole(answer, limits));
     if (response.destroyed) return;
@@ -263,7 +265,7 @@ async function reply(answer: IncomingMessage, request: IncomingMessage, response
     const bodiless = isBodiless(passage, status);
     if (!bodiless) headers['content-length'] = sent.body.length;
     response.writeHead(status, headers);
-    response.end(bodiless ? undefined : sent.body);
+    endAnswer(request, response, bodiless ? null : sent.body);
     return;
   }
   if (response.destroyed) {
@@ -272,7 +274,8 @@ async function reply(answer: IncomingMessage, request: IncomingMessage, response
   }
   if (isBodiless(passage, status)) {
     answer.resume();
-    response.writeHead(status, headers).end();
+    response.writeHead(status, headers);
+    endAnswer(request, response, null);
     return;
   }
   const filter = status >= 200 && status < 300 ? (passage.filter?.() ?? null) : null;
@@ -283,8 +286,9 @@ async function reply(answer: IncomingMessage, request: IncomingMessage, response
   const length = headers['content-length'];
   if (!filter && passage.connection === 'plain' && Number(length) <= maxGatheredBytes) {
     const body = await gather(answer, maxGatheredBytes, limits);
-    // As text of one byte a character, Node sends head and body in one write.
-    if (!response.destroyed) response.writeHead(status, headers).end(body.toString('latin1'), 'latin1');
+    if (response.destroyed) return;
+    response.writeHead(status, headers);
+    endAnswer(request, response, body);
     return;
   }
   if (length === undefined) announceTrailers(answer, response, headers);
@@ -293,11 +297,11 @@ async function reply(answer: IncomingMessage, request: IncomingMessage, response
   setImmediate(() => {
     if (!response.writableEnded && (!answer.readableDidRead || filter)) response.flushHeaders();
   });
-  await pour(answer, filter, response);
+  await pour(answer, filter, request, response);
 }
 
 /** Everything of the answer goes to the response; when one breaks off, so does the other. `pipeline` would do, at several times the cost for a small answer. @throws an error of the filter */
-function pour(answer: IncomingMessage, filter: Transform | null, response: ServerResponse): Promise<void> {
+function pour(answer: IncomingMessage, filter: Transform | null, request: IncomingMessage, response: ServerResponse): Promise<void> {
   return new Promise((resolve, reject) => {
     const cut = (): void => {
       answer.destroy();
@@ -316,7 +320,7 @@ function pour(answer: IncomingMessage, filter: Transform | null, response: Serve
       reject(error);
       cut();
     });
-    pump(filter ? answer.pipe(filter) : answer, response);
+    pump(filter ? answer.pipe(filter) : answer, response, () => endAnswer(request, response, null));
   });
 }
 
@@ -324,13 +328,42 @@ function pour(answer: IncomingMessage, filter: Transform | null, response: Serve
  * As `pipe`, but lets more wait in the sink before it holds the source up: with the mark that sockets have, each chunk would wait for the one
  * before to be encrypted and written.
  */
-function pump(source: Readable, sink: Writable): void {
+function pump(source: Readable, sink: Writable, end: () => void): void {
   source.on('data', (chunk: Buffer) => {
     if (sink.destroyed || sink.write(chunk) || sink.writableLength < maxWaitingBytes) return;
     source.pause();
     sink.once('drain', () => source.resume());
   });
-  source.once('end', () => sink.end());
+  source.once('end', end);
+}
+
+/**
+ * Ends an answer. Where it did not wait for the request's body, what still comes of that is heard for a moment: a client that can't go on
+ * sending may never look for the answer.
+ */
+export function endAnswer(request: IncomingMessage, response: ServerResponse, body: Buffer | null): void {
+  if (request.complete || !hasBody(request)) {
+    // As text of one byte a character, Node sends head and body in one write.
+    if (body) response.end(body.toString('latin1'), 'latin1');
+    else response.end();
+    return;
+  }
+  if (body) response.write(body);
+  else response.flushHeaders();
+  request.unpipe();
+  request.resume();
+  const end = (): void => {
+    clearTimeout(timer);
+    response.end();
+  };
+  const timer = setTimeout(end, unreadMillis);
+  request.once('end', end);
+  response.once('close', () => clearTimeout(timer));
+}
+
+/** Whether the request has a body, read or not. */
+export function hasBody(request: IncomingMessage): boolean {
+  return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
 }
 
 function isBodiless(passage: Passage, status: number): boolean {
@@ -342,7 +375,7 @@ function announceTrailers(answer: IncomingMessage, response: ServerResponse, hea
   if (names.length === 0) return;
   headers['trailer'] = names.join(', ');
   // Heard before the pipeline ends the response.
-  answer.once('end', () => response.addTrailers(pick(answer.trailers, names) as Record<string, string>));
+  answer.once('end', () => response.addTrailers(pick(answer.trailers, names)));
 }
 
 /** What can't be read can't be judged. */
@@ -433,7 +466,7 @@ function join(client: Socket, engine: Duplex, limits: TransportLimits): Promise<
       return;
     }
     client.pipe(engine);
-    pump(engine, client);
+    pump(engine, client, () => client.end());
     // All that the engine had to say is out: nothing that still comes would be heard.
     client.once('finish', soon);
     client.once('close', () => {
