@@ -7,7 +7,7 @@ import { PassThrough, Transform } from 'node:stream';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { openEngine } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
-import { startGateway, type TestGateway } from './test/gate';
+import { startGateway, type TestGateway } from './gate';
 
 /** An engine that does what a test says, and writes down what it was asked. */
 class ScriptedEngine {
