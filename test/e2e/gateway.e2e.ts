@@ -140,6 +140,22 @@ describe('the engine gateway', () => {
     expect(names(raw.ok(['ps', '-a', '--format', '{{.Names}}']))).toEqual(['raw']);
   });
 
+  it('tells of an engine what is one’s own', () => {
+    const since = String(Math.floor(Date.now() / 1000) - 1);
+    ann.ok('run', '--rm', '--name', 'short', '--network', 'none', '--entrypoint', '/bin/true', image);
+    raw.ok(['restart', '-t', '0', 'raw']);
+    const events = (bundle: Bundle): string[] => names(bundle.ok('events', '--since', since, '--until', String(Math.floor(Date.now() / 1000) + 1), '--format', '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'));
+    expect(events(boss)).toEqual(expect.arrayContaining(['container start raw', 'container start short']));
+    // That a container of one's own was connected to the engine's network is told; that another was, is not.
+    expect(events(ann).filter((line) => !line.endsWith(' short'))).toEqual(['network connect none', 'network disconnect none']);
+    expect(events(ann)).toContain('container start short');
+    expect(events(bob)).toEqual([]);
+    const facts = (bundle: Bundle): Record<string, unknown> => JSON.parse(bundle.ok('info', '--format', '{{json .}}')) as Record<string, unknown>;
+    expect(facts(boss)).toMatchObject({ Containers: 1, Name: expect.stringMatching(/./) as unknown });
+    expect(facts(ann)).toMatchObject({ Containers: 0, Name: '', ServerVersion: facts(boss)['ServerVersion'], Swarm: { LocalNodeState: 'active', ControlAvailable: true } });
+    expect(JSON.parse(ann.ok('system', 'df', '-v', '--format', '{{json .}}'))).toMatchObject({ Containers: [], Volumes: [] });
+  });
+
   it('keeps networks, volumes, secrets and configs apart too', () => {
     for (const kind of ['network', 'volume']) {
       ann.ok(kind, 'create', `anns-${kind}`);

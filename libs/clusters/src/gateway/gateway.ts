@@ -65,6 +65,7 @@ interface Call {
 }
 
 const nothing: ReadonlySet<string> = new Set();
+const objectName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
 
 /**
  * Rules on every call of the Docker Engine API that comes through the gateway: which objects it touches, whether the caller may, whether its
@@ -401,6 +402,8 @@ export class EngineGateway {
   /** Asks the engine; null where it has no such object, or more than one that the name could mean. */
   private async look(call: Call, kind: EngineKind, id: string): Promise<Seen | null> {
     if (!canInspect(kind)) throw new Error(`calls on one ${kind} are not passed on`);
+    // An empty or a stranger name would make another path of it: that of the list, for one.
+    if (kind !== 'image' && !objectName.test(id)) return null;
     const answer = await call.engine.inspect(inspectPath(kind, id));
     const seen = answer === null ? null : readSeen(kind, answer);
     if (kind !== 'exec' || !seen?.partOf) return seen;

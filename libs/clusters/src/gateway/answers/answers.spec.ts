@@ -256,6 +256,13 @@ describe('eventsFilter', () => {
     filter.destroy();
   });
 
+  it('keeps events as engines write them, with nanoseconds that no double holds', async () => {
+    const text = '{"status":"start","id":"mine","Type":"container","Action":"start","Actor":{"ID":"mine","Attributes":{"name":"web"}},"scope":"local","time":1795265799,"timeNano":1795265799123456789}';
+    const seen: EngineEvent[] = [];
+    expect(await filtered(eventsFilter({ keep: (each) => seen.push(each) > 0 }), text)).toBe(`${text}\n`);
+    expect(seen).toMatchObject([{ Actor: { ID: 'mine', Attributes: { name: 'web' } } }]);
+  });
+
   it('tells the judge what the event says', async () => {
     const seen: EngineEvent[] = [];
     const filter = eventsFilter({ keep: (each) => seen.push(each) > 0 });

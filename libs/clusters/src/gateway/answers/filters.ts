@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers';
 import { Transform, type TransformCallback } from 'node:stream';
-import { parseStrictJson, StrictJsonError, type StrictJson } from '@gantry/platform';
+import { parseStrictJson, RawNumber, StrictJsonError, type StrictJson } from '@gantry/platform';
 import { cut, pass, Splicer, type Plan } from './splice';
 
 /** What is read of a larger piece before other work has its turn, in bytes. */
@@ -134,10 +134,11 @@ export function eventsFilter(options: { keep: (event: EngineEvent) => boolean })
 
 /** Null where a key is there twice, or the event is no valid UTF-8. */
 function attributesOf(bytes: Uint8Array): Record<string, string> | null {
-  let event: StrictJson;
+  let event: StrictJson<RawNumber>;
   try {
     // Labels may differ in case only; the keys that are judged may not, and were seen not to.
-    event = parseStrictJson(bytes, { maxBytes: bytes.length, distinctCase: true });
+    // Nanoseconds are more than a double holds.
+    event = parseStrictJson(bytes, { maxBytes: bytes.length, distinctCase: true, numbers: 'source' });
   } catch (error) {
     if (error instanceof StrictJsonError) return null;
     throw error;
@@ -145,12 +146,12 @@ function attributesOf(bytes: Uint8Array): Record<string, string> | null {
   const actor = memberOf(event, 'Actor');
   const attributes = memberOf(actor, 'Attributes');
   const found = Object.create(null) as Record<string, string>;
-  if (typeof attributes === 'object' && attributes !== null && !Array.isArray(attributes)) for (const [name, value] of Object.entries(attributes)) if (typeof value === 'string') found[name] = value;
+  if (typeof attributes === 'object' && attributes !== null && !Array.isArray(attributes) && !(attributes instanceof RawNumber)) for (const [name, value] of Object.entries(attributes)) if (typeof value === 'string') found[name] = value;
   return found;
 }
 
-function memberOf(value: StrictJson | undefined, name: string): StrictJson | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value[name] : undefined;
+function memberOf(value: StrictJson<RawNumber> | undefined, name: string): StrictJson<RawNumber> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof RawNumber) ? value[name] : undefined;
 }
 
 /** Kinds of what `GET /system/df` lists; `build` is a record of the build cache. */
