@@ -65,6 +65,10 @@ interface Call {
 }
 
 const nothing: ReadonlySet<string> = new Set();
+/** Rows by whose body something runs. */
+const running = new Set(['POST /containers/create', 'POST /services/create', 'POST /services/{id}/update']);
+/** What an id of the engine's, or the short form that the CLI shows of it, looks like. */
+const idForm = /^(?:[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-z]{25})$/;
 const objectName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
 
 /**
@@ -348,7 +352,15 @@ export class EngineGateway {
   // --- images
 
   private async judgeImages(call: Call): Promise<void> {
-    for (const image of call.judged.images) await this.judgeImage(call, image);
+    const { row } = call.judged;
+    const { images } = call.judged;
+    if (row.name === 'POST /images/create' && (images.length !== 1 || images[0]!.how !== 'pull')) throw clustersProblem('not-passed-on', { detail: 'Images are pulled through here, not imported.' });
+    // What names no image is not judged: an empty one would run whatever is copied into it.
+    if (running.has(row.name) && !images.some(({ how, reference }) => how === 'run' && reference !== '')) {
+      const pointer = row.target.kind === 'container' ? '/Image' : '/TaskTemplate/ContainerSpec/Image';
+      throw clustersProblem('spec-invalid', { detail: 'Name the image that is to run.', errors: [{ pointer, detail: 'an image of this registry' }] });
+    }
+    for (const image of images) await this.judgeImage(call, image);
   }
 
   private async judgeImage(call: Call, image: ImageName): Promise<void> {
@@ -429,10 +441,12 @@ export class EngineGateway {
   private async claim(call: Call, volumes: string[]): Promise<void> {
     const { ctx, cluster, ruling, collectionId } = call;
     if (collectionId === null) {
+      if (ruling.row.name === 'POST /containers/{id}/rename') await this.judgeNames(call);
       this.keepLabels(call);
       return;
     }
     const createdBy = ctx.actor.id;
+    await this.judgeNames(call);
     for (const made of ruling.creates) {
       if (!isOwnedKind(made.kind)) continue;
       if (made.kind === 'volume' && (await this.isThere(call, made.name))) continue;
@@ -450,6 +464,17 @@ export class EngineGateway {
       labels[sealLabel] = this.ownership.collectionSeal(cluster.id, made.kind, name, collectionId);
     }
     for (const name of volumes) call.claims.push({ id: await this.named(name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId, createdBy })), name });
+  }
+
+  /** A name that an engine could take for something else's id, or that something else has, would lead others to the wrong object. */
+  private async judgeNames(call: Call): Promise<void> {
+    for (const { kind, name, pointer } of call.ruling.creates) {
+      if (name === '' || kind === 'volume') continue;
+      if (idForm.test(name)) throw clustersProblem('spec-invalid', { detail: `${name} looks like an id; choose another name.`, errors: [{ pointer, detail: 'looks like an id' }] });
+      if (await this.look(call, kind, name)) throw nameTaken(name);
+    }
+    // Engines allow two networks of one name unless told otherwise, and then tell of the other.
+    if (call.ruling.row.name === 'POST /networks/create') (call.ruling.body as Record<string, Value>)['CheckDuplicate'] = true;
   }
 
   /** Containers, and networks that are not the swarm's, are known on one node; names of all else, volumes included, are one owner's in the whole cluster. */
