@@ -1,8 +1,8 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { accessEntities, AccessModule } from '@gantry/access';
 import { auditEntities, AuditModule } from '@gantry/audit';
-import { clustersEntities, ClustersModule, ImageAdmission } from '@gantry/clusters';
-import { deliveryEntities, DeliveryModule, DeliveryUse } from '@gantry/delivery';
+import { clustersEntities, ClustersModule, GatewayImages, ImageAdmission } from '@gantry/clusters';
+import { deliveryEntities, DeliveryImages, DeliveryModule, DeliveryUse } from '@gantry/delivery';
 import { Db, PlatformModule, type Config, type Logger } from '@gantry/platform';
 import { DigestUse, registryEntities, RegistryModule } from '@gantry/registry';
 import { TrustAdmission, trustEntities, TrustModule } from '@gantry/trust';
@@ -26,8 +26,9 @@ export async function openDatabase(config: Config, logger: Logger): Promise<Db> 
   providers: [
     { provide: ImageAdmission, useExisting: TrustAdmission },
     { provide: DigestUse, useExisting: DeliveryUse },
+    { provide: GatewayImages, useExisting: DeliveryImages },
   ],
-  exports: [ImageAdmission, DigestUse],
+  exports: [ImageAdmission, DigestUse, GatewayImages],
 })
 export class PortsModule {}
 

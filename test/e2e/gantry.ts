@@ -12,6 +12,7 @@ export interface Ready {
   http: string;
   engine: string;
   registry: string;
+  gateway: string;
   adminPasswordFile: string;
   sampleUrl: string | null;
   seconds: Record<string, number>;

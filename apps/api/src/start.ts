@@ -9,12 +9,13 @@ import { ApiModule } from './api.module';
 import { bodyLimitBytes, installBodyParser, isCleanText } from './http/body';
 import { problemBody, toProblem } from './http/problem.filter';
 import { requestId } from './http/auth.guard';
+import { createEngineGateway } from './engine-gateway';
 import { createRegistryFront, installTokenService } from './registry-front';
 
-/** A running API process: the Nest application and its two listeners. */
+/** A running API process: the Nest application and its listeners. */
 export interface RunningApi {
   app: NestFastifyApplication;
-  /** Stops accepting, ends open requests within 5 s, and closes both listeners. */
+  /** Stops accepting, ends open requests within 5 s, and closes all listeners. */
   close(): Promise<void>;
 }
 
@@ -66,7 +67,7 @@ export async function createApi(options: { config: Config; logger: Logger; db: D
 }
 
 /**
- * Starts the REST API and the registry's listener on a database that is open and migrated.
+ * Starts the REST API, the registry's listener and, where engines may be reached, the engine gateway on a database that is open and migrated.
  * @throws an `EADDRINUSE` error of Node when a port is taken
  */
 export async function startApi(options: { config: Config; logger: Logger; db: Db }): Promise<RunningApi> {
@@ -78,27 +79,35 @@ export async function startApi(options: { config: Config; logger: Logger; db: Db
     await app.close();
     throw error;
   }
-  let front: Server;
-  try {
-    front = createRegistryFront({ app, config, logger, tls: tlsOptions(config) });
-    await new Promise<void>((resolve, reject) => {
-      front.once('error', reject);
-      front.listen(config.registryPort, config.bind, () => resolve());
-    });
-  } catch (error) {
+  const listeners: Server[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(listeners.map((listener) => closed(listener)));
     await app.close();
+  };
+  try {
+    await listen(listeners, createRegistryFront({ app, config, logger, tls: tlsOptions(config) }), config.registryPort, config.bind);
+    // Only processes that may reach engines have a gateway to them.
+    if (config.role === 'standalone') await listen(listeners, await createEngineGateway({ app, config, logger }), config.enginePort, config.bind);
+  } catch (error) {
+    await close();
     throw error;
   }
-  return {
-    app,
-    close: async () => {
-      const closed = new Promise<void>((resolve) => front.close(() => resolve()));
-      const timer = setTimeout(() => front.closeAllConnections(), 5_000);
-      front.closeIdleConnections();
-      await closed;
-      clearTimeout(timer);
-      await app.close();
-    },
-  };
+  return { app, close };
 }
 
+async function listen(listeners: Server[], server: Server, port: number, address: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, address, () => resolve());
+  });
+  listeners.push(server);
+}
+
+async function closed(server: Server): Promise<void> {
+  const timer = setTimeout(() => server.closeAllConnections(), 5_000);
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+  clearTimeout(timer);
+}

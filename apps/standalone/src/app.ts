@@ -59,6 +59,7 @@ async function boot({ options, databaseUrl, registryUrl, engine, step }: BootCon
     return {
       httpUrl: config.publicUrl,
       registryHost: config.registryPublicHost,
+      gatewayUrl: `tcp://${new URL(config.publicUrl).hostname}:${config.enginePort}`,
       adminPasswordFile: passwordFile,
       deploySample: () => deploySample({ app: api.app, config }),
       close: async () => {

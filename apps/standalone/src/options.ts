@@ -9,6 +9,7 @@ export interface StandaloneOptions {
   bind: string;
   httpPort: number;
   registryPort: number;
+  enginePort: number;
   samplePort: number;
   /** Settings given from outside, which replace an embedded part. */
   external: {

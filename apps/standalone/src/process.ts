@@ -25,6 +25,7 @@ export function optionsOf(config: Config, flags: StartFlags, start: ProcessStart
     bind: config.bind,
     httpPort: config.httpPort,
     registryPort: config.registryPort,
+    enginePort: config.enginePort,
     samplePort: config.samplePort,
     external: {
       ...(config.databaseUrl ? { databaseUrl: config.databaseUrl.reveal() } : {}),

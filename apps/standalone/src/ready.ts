@@ -9,6 +9,8 @@ export interface Ready {
   engine: string | null;
   /** `host:port` for `docker login`. */
   registry: string;
+  /** Where docker CLIs with a client bundle find the engines, `tcp://host:port`. */
+  gateway: string;
   adminPasswordFile: string;
   /** The sample's page, null without sample. */
   sampleUrl: string | null;

@@ -30,6 +30,8 @@ export interface Booted {
   httpUrl: string;
   /** `host:port` for `docker login`. */
   registryHost: string;
+  /** Where docker CLIs with a client bundle find the engines, `tcp://host:port`. */
+  gatewayUrl: string;
   adminPasswordFile: string;
   /** Deploys the sample, or finds it deployed. Resolves with its page's URL once that answers. */
   deploySample: () => Promise<string>;
@@ -146,6 +148,7 @@ export async function runStandalone(options: StandaloneOptions, loadApp: () => P
       http: booted.httpUrl,
       engine: engine.endpoint.host,
       registry: booted.registryHost,
+      gateway: booted.gatewayUrl,
       adminPasswordFile: booted.adminPasswordFile,
       sampleUrl,
       seconds: steps.seconds,
@@ -186,7 +189,7 @@ function beginOwnEngine(options: StandaloneOptions, children: Children): BegunEn
 
 function portWishes(options: StandaloneOptions, sampleMayRun: boolean): PortWish[] {
   const wish = (port: number, setting: string): PortWish => ({ port, address: options.bind, setting });
-  const own = [wish(options.httpPort, 'GANTRY_HTTP_PORT'), wish(options.registryPort, 'GANTRY_REGISTRY_PORT')];
+  const own = [wish(options.httpPort, 'GANTRY_HTTP_PORT'), wish(options.registryPort, 'GANTRY_REGISTRY_PORT'), wish(options.enginePort, 'GANTRY_ENGINE_PORT')];
   // an engine that went on without us may still serve the sample, then its port is taken by right
   return options.flags.noSample || sampleMayRun ? own : [...own, wish(options.samplePort, 'GANTRY_SAMPLE_PORT')];
 }
@@ -233,6 +236,7 @@ function summarize(steps: Steps, options: StandaloneOptions, booted: Booted, eng
     'Gantry is ready.',
     `  Console and API   ${booted.httpUrl}`,
     `  Registry          ${booted.registryHost}    (docker login ${booted.registryHost})`,
+    `  Docker API        ${booted.gatewayUrl}    (client bundle: GET /api/v1/me/bundle)`,
     `  Engine            ${engine.endpoint.host}${engine.isOwn ? `    (docker -H ${engine.endpoint.host} service ls)` : ''}`,
     existsSync(booted.adminPasswordFile) ? `  Sign in           admin, password in ${booted.adminPasswordFile}` : '  Sign in           admin, with the password you have set',
     ...(sampleUrl === null ? [] : [`  Sample            ${sampleUrl}`]),

@@ -1,7 +1,7 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { DirectorySync, Sessions, syncDirectory } from '@gantry/access';
 import { Audit, AuditRetention, SyslogForwarder } from '@gantry/audit';
-import { Relay, relayCall } from '@gantry/clusters';
+import { EngineGateway, Relay, relayCall } from '@gantry/clusters';
 import { Deployments, DeliveryEvents, runDeployment } from '@gantry/delivery';
 import { handle, on, type Handling, type Sweep } from '@gantry/platform';
 import { Verdicts } from '@gantry/trust';
@@ -34,6 +34,7 @@ export function sweeps(app: INestApplicationContext): Sweep[] {
   const front = app.get(RegistryFront);
   const relay = app.get(Relay);
   const directorySync = app.get(DirectorySync);
+  const gateway = app.get(EngineGateway);
   return [
     // NOTIFY wakes the sequencer at once; this catches what it missed.
     { name: 'audit.seal', everySeconds: 1, run: (ctx) => audit.sealPending(ctx) },
@@ -44,6 +45,7 @@ export function sweeps(app: INestApplicationContext): Sweep[] {
     { name: 'access.directory-sync', everySeconds: 30, run: (ctx) => directorySync.tick(ctx) },
     { name: 'delivery.sweep', everySeconds: 5, run: (ctx) => deployments.sweep(ctx) },
     { name: 'clusters.relay-expire', everySeconds: 30, run: (ctx) => relay.expire(ctx) },
+    { name: 'clusters.gateway', everySeconds: 30, run: (ctx) => gateway.sweep(ctx) },
     { name: 'registry.reconcile-pushes', everySeconds: 30, run: (ctx) => front.reconcilePushes(ctx) },
   ];
 }

@@ -235,9 +235,17 @@ export class Access implements OnModuleInit, OnModuleDestroy {
 
   /** Takes a resource out of its collection, in the transaction that deletes it. */
   async unplace(ctx: Context, resource: { kind: string; id: string }): Promise<void> {
+    await this.unplaceAll(ctx, [resource]);
+  }
+
+  /** As `unplace`, of many at once. */
+  async unplaceAll(ctx: Context, resources: readonly { kind: string; id: string }[]): Promise<void> {
+    if (resources.length === 0) return;
     await this.db.transaction(ctx, async (tx) => {
-      await this.db.query(tx, 'delete from access_placements where kind = $1 and id = $2 returning 1', [resource.kind, resource.id]);
-      await this.publish(tx, [{ type: 'placement', kind: resource.kind, id: resource.id, collectionId: null }]);
+      await this.db.query(tx, 'delete from access_placements using unnest($1::text[], $2::text[]) as gone (kind, id) where access_placements.kind = gone.kind and access_placements.id = gone.id returning 1', [
+        resources.map(({ kind }) => kind), resources.map(({ id }) => id),
+      ]);
+      await this.publish(tx, resources.map(({ kind, id }) => ({ type: 'placement' as const, kind, id, collectionId: null })));
     });
   }
 

@@ -18,7 +18,7 @@ const catalogue = {
     remove: 'control', update: 'control', resize: 'control', connect: 'control', disconnect: 'control', prune: 'control', attach: 'full', exec: 'full',
     export: 'full', commit: 'full', 'filesystem-read': 'full', 'filesystem-write': 'full',
     'create:privileged': 'host', 'create:bind': 'host', 'create:capabilities': 'host', 'create:devices': 'host', 'create:host-network': 'host',
-    'create:bridge-network': 'host', 'create:ipc': 'host', 'create:pid': 'host', 'create:uts': 'host', 'create:user-namespace': 'host', 'create:cgroup': 'host',
+    'create:bridge-network': 'control', 'create:ipc': 'host', 'create:pid': 'host', 'create:uts': 'host', 'create:user-namespace': 'host', 'create:cgroup': 'host',
     'create:security-options': 'host', 'create:sysctls': 'host', 'create:runtime': 'host', 'create:log-driver': 'host', 'create:volume-driver': 'host',
     'create:volume-options': 'host', 'create:resources': 'host', 'exec:privileged': 'host', 'remove:external': 'host',
     'create:npipe': 'host', 'create:mount-cluster': 'host', 'create:mount-image': 'host', 'create:network-options': 'host',

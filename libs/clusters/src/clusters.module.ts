@@ -2,10 +2,14 @@ import { Module } from '@nestjs/common';
 import { AccessModule } from '@gantry/access';
 import { AuditModule } from '@gantry/audit';
 import { Clusters } from './clusters';
+import { AnswerFilters } from './gateway/filters';
+import { EngineGateway } from './gateway/gateway';
+import { Ownership } from './gateway/ownership';
+import { PullCredentials } from './gateway/pull-credentials';
 import { Inventory } from './inventory';
 import { Apply, Judge } from './judgement';
 import { Relay } from './relay';
 
-/** Clusters, what is on them, judge and apply. `ImageAdmission` must be bound by a global module of the app. */
-@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Inventory, Judge, Apply, Relay], exports: [Clusters, Inventory, Judge, Apply, Relay] })
+/** Clusters, what is on them, judge and apply, the gateway. `ImageAdmission` and `GatewayImages` must be bound by a global module of the app. */
+@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, EngineGateway], exports: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, EngineGateway] })
 export class ClustersModule {}

@@ -3,14 +3,16 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Access, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import {
-  Clock, CONFIG, Db, decodeCursor, isLoopback, isUniqueViolation, isUuid, Problem, requestProblem, Sealer, toPage, uuidv7, type Config, type Context, type Page,
+  Clock, CONFIG, Db, decodeCursor, isLoopback, isUniqueViolation, isUuid, Problem, requestProblem, Sealer, systemContext, toPage, uuidv7, type Config, type Context, type Page,
 } from '@gantry/platform';
 import { Cluster, type ClusterState, type StoredEndpoint } from './cluster.entity';
 import { EngineClient, EngineError, type Endpoint } from './engine.client';
+import { openEngine, type RawEngine } from './engine.raw';
 import { clustersProblem } from './problems';
 import { Relay } from './relay';
 
 const tlsPurpose = 'clusters.tls';
+const recentMillis = 1_000;
 
 /** What a check of an engine found. */
 interface Findings {
@@ -26,6 +28,9 @@ interface Findings {
 export class Clusters {
   /** Clients by cluster id, as long as endpoint and API version stay the same. */
   private readonly clients = new Map<string, { key: string; client: EngineClient }>();
+  /** The same as bytes, for the gateway. */
+  private recently: { clusters: Promise<readonly Cluster[]>; until: number } | null = null;
+  private readonly raws = new Map<string, { key: string; engine: RawEngine }>();
 
   constructor(
     private readonly db: Db,
@@ -83,6 +88,16 @@ export class Clusters {
     return toPage(this.access.filter(ctx, 'cluster:view', rows, (cluster) => this.ref(cluster)).slice(0, page.limit + 1), page.limit, (cluster) => [cluster.name]);
   }
 
+  /** All clusters, whoever asks, as they were a second ago at most: for who asks with every call to an engine. */
+  async recent(): Promise<readonly Cluster[]> {
+    const now = Date.now();
+    if (this.recently && this.recently.until > now) return this.recently.clusters;
+    const clusters = this.db.repo(systemContext('clusters.recent'), Cluster).createQueryBuilder('c').orderBy('c.name').getMany();
+    this.recently = { clusters, until: now + recentMillis };
+    clusters.catch(() => (this.recently = null));
+    return clusters;
+  }
+
   async find(ctx: Context, idOrName: string): Promise<Cluster | null> {
     if (idOrName.includes('\0')) return null; // which PostgreSQL takes in no text
     return isUuid(idOrName) ? this.db.find(ctx, Cluster, idOrName) : this.db.repo(ctx, Cluster).findOneBy({ name: idOrName });
@@ -124,9 +139,12 @@ export class Clusters {
     const cluster = await this.get(ctx, idOrName);
     try {
       await this.db.transaction(ctx, async (tx) => {
+        // The lock waits for those who are just now placing something on the cluster, and keeps out the next.
+        await this.db.query(tx, 'select 1 from clusters_clusters where id = $1 for update', [cluster.id]);
+        const objects = await this.db.query<{ kind: string; id: string }>(tx, 'delete from clusters_engine_objects where cluster_id = $1 returning kind, id', [cluster.id]);
         const result = await this.db.repo(tx, Cluster).delete({ id: cluster.id, version });
         if (result.affected !== 1) throw requestProblem('precondition-failed');
-        await this.access.unplace(tx, this.ref(cluster));
+        await this.access.unplaceAll(tx, [this.ref(cluster), ...objects]);
         await this.audit.record(tx, { action: 'cluster.delete', resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'success' });
       });
     } catch (error) {
@@ -135,6 +153,8 @@ export class Clusters {
       throw error;
     }
     this.clients.delete(cluster.id);
+    this.raws.get(cluster.id)?.engine.close();
+    this.raws.delete(cluster.id);
   }
 
   /** Asks the engine again and stores what it says: state, versions, number of nodes. Does not throw when the engine is away; the state tells. */
@@ -170,6 +190,17 @@ export class Clusters {
     const client = new EngineClient(this.relay.connect(this.endpointOf(row)), row.apiVersion, this.config.engineTimeoutSeconds);
     this.clients.set(row.id, { key, client });
     return client;
+  }
+
+  /** The raw way to a cluster's engine, kept as long as its endpoint stays the same. Only for processes that may reach engines. */
+  raw(cluster: Cluster): RawEngine {
+    const key = `${JSON.stringify(cluster.endpoint)} ${cluster.sealedTls ?? ''}`;
+    const known = this.raws.get(cluster.id);
+    if (known?.key === key) return known.engine;
+    known?.engine.close();
+    const engine = openEngine(this.endpointOf(cluster));
+    this.raws.set(cluster.id, { key, engine });
+    return engine;
   }
 
   private async ask(endpoint: Endpoint, grown = false): Promise<Findings> {

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import Docker from 'dockerode';
 import { Problem } from '@gantry/platform';
 import type {
-  EngineConfig, EngineFilters, EngineInfo, EngineNetwork, EngineNode, EngineSecret, EngineService, EngineStack, EngineTask, EngineVersion, EngineVolume, SwarmInfo,
+  EngineConfig, EngineContainer, EngineFilters, EngineInfo, EngineNetwork, EngineNode, EngineSecret, EngineService, EngineStack, EngineTask, EngineVersion, EngineVolume, SwarmInfo,
 } from './engine.types';
 import { clustersProblem } from './problems';
 import type { ConfigSpec, NetworkSpec, SecretSpec, ServiceSpec } from './specs';
@@ -176,6 +176,17 @@ export class EngineClient {
     return this.get('/swarm');
   }
 
+  /** What the engine tells of one object at this path, without the version; null where it knows none, or more than one. @throws EngineError */
+  async inspect(path: string): Promise<unknown> {
+    try {
+      return await this.get(path);
+    } catch (error) {
+      // 400 and 500 with these words: the name is the beginning of several ids.
+      if (error instanceof EngineError && (error.status === 404 || /multiple|ambiguous|more than one/i.test(error.message))) return null;
+      throw error;
+    }
+  }
+
   nodes(filters: EngineFilters = {}): Promise<EngineNode[]> {
     return this.list('/nodes', filters);
   }
@@ -191,6 +202,11 @@ export class EngineClient {
 
   tasks(filters: EngineFilters = {}): Promise<EngineTask[]> {
     return this.list('/tasks', filters);
+  }
+
+  /** Containers of the node that this engine runs on, ended ones too. */
+  containers(filters: EngineFilters = {}): Promise<EngineContainer[]> {
+    return this.list('/containers/json', filters, { all: 'true' });
   }
 
   networks(filters: EngineFilters = {}): Promise<EngineNetwork[]> {
@@ -307,13 +323,13 @@ export class EngineClient {
     return text.length > limit ? text.slice(-limit) : text;
   }
 
-  private get<T>(path: string, filters: EngineFilters = {}): Promise<T> {
-    const query: Record<string, string> = Object.keys(filters).length === 0 ? {} : { filters: JSON.stringify(filters) };
+  private get<T>(path: string, filters: EngineFilters = {}, more: Record<string, string> = {}): Promise<T> {
+    const query: Record<string, string> = Object.keys(filters).length === 0 ? more : { ...more, filters: JSON.stringify(filters) };
     return this.bounded('GET', (signal) => this.connection.call({ method: 'GET', path: `/v${this.apiVersion}${path}`, query, signal })) as Promise<T>;
   }
 
-  private async list<T>(path: string, filters: EngineFilters): Promise<T[]> {
-    const answer = await this.get<unknown>(path, filters);
+  private async list<T>(path: string, filters: EngineFilters, more: Record<string, string> = {}): Promise<T[]> {
+    const answer = await this.get<unknown>(path, filters, more);
     return Array.isArray(answer) ? (answer as T[]) : []; // some engines write null for none
   }
 

@@ -127,6 +127,13 @@ export interface EngineTask {
   JobIteration?: ObjectVersion;
 }
 
+export interface EngineContainer {
+  Id: string;
+  /** With a slash before each; what links call it has two. */
+  Names?: string[] | null;
+  Labels?: Record<string, string> | null;
+}
+
 export interface EngineNetwork {
   Id: string;
   Name: string;

@@ -139,13 +139,16 @@ export class Judge {
     if (touched.length === 0) return [];
     const rows = await this.db.query<{ kind: ObjectKind; name: string; engine_id: string | null; scope: string }>(
       ctx,
-      'select kind, name, engine_id, scope from clusters_objects where cluster_id = $1 and (name = any ($2) or engine_id = any ($2))',
-      [wish.cluster, touched.map((use) => use.id)],
+      // What people have through the engine's own API is of no scope: foreign to each.
+      `select kind, name, engine_id, scope from clusters_objects where cluster_id = $1 and (name = any ($2) or engine_id = any ($2))
+       union all select kind, name, engine_id, '' from clusters_engine_objects where cluster_id = $1 and kind = any ($3) and name = any ($2)
+       union all select kind, name, engine_id, '' from clusters_engine_objects where cluster_id = $1 and kind = any ($3) and kind <> 'volume' and engine_id = any ($2)`,
+      [wish.cluster, touched.map((use) => use.id), [...new Set(touched.map((use) => use.kind))]],
     );
     const ownerOf = (use: ObjectUse): string | null => rows.find((row) => row.kind === use.kind && (row.engine_id === use.id || row.name === use.id))?.scope ?? null;
     if (creates) {
       const owner = ownerOf({ kind: creates.kind, id: creates.name, pointer: '' });
-      if (owner !== null && owner !== wish.scope) throw clustersProblem('name-claimed', { errors: [{ pointer: '/spec/Name', detail: `${creates.name} belongs to another environment` }] });
+      if (owner !== null && owner !== wish.scope) throw clustersProblem('name-claimed', { errors: [{ pointer: '/spec/Name', detail: `${creates.name} belongs to somebody else` }] });
     }
     const foreign = [];
     for (const use of [...ruling.uses, ...(target ? [target] : [])]) {

@@ -6,6 +6,7 @@ export * from './entities';
 export { Environments, environmentName } from './environments';
 export { DeliveryEvents, DeliveryUse } from './events';
 export { Faults } from './faults';
+export { DeliveryImages } from './gateway-images';
 export { deploymentChannel, runDeployment } from './jobs';
 export type { DeploymentEvent, Phase, Step } from './journal';
 export { Plans } from './plans';

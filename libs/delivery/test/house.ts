@@ -5,14 +5,14 @@ import { Global, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { Access, accessEntities, AccessModule, Accounts } from '@gantry/access';
 import { Audit, auditEntities, AuditModule } from '@gantry/audit';
-import { Clusters, clustersEntities, ClustersModule, ImageAdmission, type EngineService, type EngineTask } from '@gantry/clusters';
+import { Clusters, clustersEntities, ClustersModule, GatewayImages, ImageAdmission, type EngineService, type EngineTask } from '@gantry/clusters';
 import { makeContext, PlatformModule, systemContext, type Config, type Context, type Db } from '@gantry/platform';
 import { eventually, openTestDatabase, testConfig, testLogger } from '@gantry/platform/testing';
 import { DigestUse, Images, registryEntities, RegistryModule, Repositories } from '@gantry/registry';
 import { startDistribution } from '@gantry/registry/testing';
 import { SignaturePolicies, Signer, SigningKeys, TrustAdmission, trustEntities, TrustModule } from '@gantry/trust';
 import { pushImage, startEngine, startRegistry, webImage, type Behaviour, type LabEngine } from '../../../test/lab';
-import { Applications, DeliveryEvents, DeliveryModule, DeliveryUse, deliveryEntities, Deployments, Environments, Faults, isFinal, Plans, Triggers, type Deployment } from '../src';
+import { Applications, DeliveryEvents, DeliveryImages, DeliveryModule, DeliveryUse, deliveryEntities, Deployments, Environments, Faults, isFinal, Plans, Triggers, type Deployment } from '../src';
 
 /** Thrown in place of a killed process. */
 export class Killed extends Error {}
@@ -75,7 +75,7 @@ export async function openHouse(overrides: Partial<Config> = {}): Promise<House>
   const [engine, lab, distribution, test] = await Promise.all([startEngine({ dir: join(dir, 'e') }), startRegistry({ dir: join(dir, 'r') }), startDistribution(), openTestDatabase(entities)]);
   const config = testConfig({ GANTRY_REGISTRY_PUBLIC_HOST: lab.host }, { registryBackendUrl: distribution.url, tokenKeyFile: distribution.keyFile, tokenCertFile: distribution.certFile, deployDeadlineSeconds: 60, ...overrides });
   @Global()
-  @Module({ imports: [TrustModule, DeliveryModule], providers: [{ provide: ImageAdmission, useExisting: TrustAdmission }, { provide: DigestUse, useExisting: DeliveryUse }], exports: [ImageAdmission, DigestUse] })
+  @Module({ imports: [TrustModule, DeliveryModule], providers: [{ provide: ImageAdmission, useExisting: TrustAdmission }, { provide: DigestUse, useExisting: DeliveryUse }, { provide: GatewayImages, useExisting: DeliveryImages }], exports: [ImageAdmission, DigestUse, GatewayImages] })
   class Ports {}
   @Module({ imports: [PlatformModule.forRoot({ config, logger: testLogger(), db: test.db }), AuditModule, AccessModule, RegistryModule, ClustersModule, TrustModule, DeliveryModule, Ports] })
   class Rooms {}

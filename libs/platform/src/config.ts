@@ -23,7 +23,7 @@ export const settings = {
   GANTRY_BIND: { schema: z.string().min(1), preset: '127.0.0.1', help: 'Address that the listeners bind. Beyond loopback, TLS or a trusted proxy is required.' },
   GANTRY_HTTP_PORT: { schema: port, preset: '8080', help: 'Port of the REST API and console.' },
   GANTRY_REGISTRY_PORT: { schema: port, preset: '5000', help: 'Port of the registry.' },
-  GANTRY_ENGINE_PORT: { schema: port, preset: '2376', help: 'Port of the Docker engine gateway (reserved; opened with the gateway).' },
+  GANTRY_ENGINE_PORT: { schema: port, preset: '2376', help: 'Port of the Docker engine gateway, always TLS: where docker CLIs with a client bundle or a token find the engines. Opened by the standalone form.' },
   GANTRY_SAMPLE_PORT: { schema: port, preset: '8081', help: 'Port on which the sample application answers.' },
   GANTRY_PUBLIC_URL: { schema: z.url({ protocol: /^https?$/ }), help: 'URL by which people reach the API, e.g. `https://gantry.example.org`. Default: made from bind address and port.' },
   GANTRY_REGISTRY_PUBLIC_HOST: { schema: z.string().regex(/^[a-z0-9.[\]-]+(:\d+)?$/i, 'host or host:port'), help: 'Registry host written into image references that nodes pull. Default `127.0.0.1:<registry port>`, good for one node only.' },

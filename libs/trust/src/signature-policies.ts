@@ -70,6 +70,12 @@ export class SignaturePolicies {
     return this.db.repo(ctx, SignaturePolicy).findOneBy({ scope });
   }
 
+  /** Those of the scopes that have a policy other than `off`, whoever asks. */
+  async scopesWithPolicy(ctx: Context, scopes: readonly string[]): Promise<string[]> {
+    const rows = await this.db.query<{ scope: string }>(ctx, `select scope from trust_policies where scope = any ($1) and mode <> 'off' order by scope`, [scopes]);
+    return rows.map(({ scope }) => scope);
+  }
+
   /** Reference of the policy of this id or name, for the guard of the REST API. */
   async findRef(ctx: Context, idOrName: string): Promise<ResourceRef | null> {
     const policy = await this.find(ctx, idOrName);

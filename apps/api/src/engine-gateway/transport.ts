@@ -1,0 +1,441 @@
+import { STATUS_CODES, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { pipeline, type Duplex } from 'node:stream';
+import { clustersProblem, type Passage, type RawEngine } from '@gantry/clusters';
+
+/** How long what may last; milliseconds. */
+export interface TransportLimits {
+  /** An engine may think so long about a plain read; while it thinks about anything else, it must answer a ping so quickly. */
+  engineMillis: number;
+  /** How often `stillAllowed` is asked. */
+  recheckMillis: number;
+  /** A body of which nothing comes, or nothing is taken, for so long is given up. */
+  uploadIdleMillis: number;
+  /** A caller who takes nothing of what waits for it for so long is given up. Long: people leave pagers open. */
+  downloadIdleMillis: number;
+  /** What the other side gets to end by itself once nothing is left to say. */
+  lingerMillis: number;
+}
+
+/** Used where nothing else is said. */
+export const transportLimits: TransportLimits = { engineMillis: 15_000, recheckMillis: 1_000, uploadIdleMillis: 300_000, downloadIdleMillis: 900_000, lingerMillis: 5_000 };
+
+/** What of an engine's answer goes on; all else (cookies, hop-by-hop headers, what a later engine invents) stays here. */
+const returned = [
+  'content-type', 'content-length', 'content-encoding', 'api-version', 'ostype', 'server', 'docker-experimental', 'builder-version', 'swarm', 'cache-control', 'pragma', 'x-content-type-options',
+  'x-docker-container-path-stat', 'warning', 'deprecation',
+];
+const socketHeaders = ['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol'];
+const socketAnswers = ['sec-websocket-accept', 'sec-websocket-protocol'];
+/** BuildKit's sessions tell by such headers what they offer; one of them repeats. */
+const sessionHeader = /^x-docker-expose-session-[a-z-]{1,32}$/;
+const maxWholeBytes = 1024 * 1024;
+/** Reads over which an engine may sit for minutes: it walks file systems, or asks registries. */
+const slowRead = /^\/v1\.\d+\/(?:system\/df|images\/search|distribution\/|containers\/[^/?]+\/(?:changes|top))|[?&]size=1/;
+/** A question whether the caller may go on that has no answer after so many rounds is answered: no. */
+const maxUnanswered = 10;
+
+const ignore = (): void => undefined;
+
+/** An engine's answer: its head and, where it gave the connection away, the connection. */
+interface Answer {
+  message: IncomingMessage;
+  duplex: Duplex | null;
+}
+
+/**
+ * Passes a request to the engine and the answer back, streaming both ways with back-pressure; the head goes out as soon as it is there. A
+ * call that is hijacked without an upgrade (as clients of old did) is answered by 200, and the connection is raw from there on. When one
+ * side breaks off, so does the other, except that a call whose answer must be read whole is followed to its end. Resolves when all is over.
+ * @throws clusters.unreachable, clusters.engine-failed while nothing has been answered; what `whole` throws; an error of the filter
+ */
+export async function pass(engine: RawEngine, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits = transportLimits): Promise<void> {
+  let status: number | null = null;
+  let cut = (): unknown => response.destroy();
+  const uploads = passage.body === 'stream' && passage.connection !== 'hijack';
+  const stop = watch(passage, limits, request.socket, { uploads: () => uploads && !request.complete, waits: () => response.writableNeedDrain || request.socket.writableNeedDrain, cut: () => cut() });
+  try {
+    const answer = await ask(engine, { caller: response, input: uploads ? request : null, upgrade: passage.connection === 'hijack' ? 'tcp' : null, headers: {} }, passage, limits);
+    if (!answer) return;
+    status = answer.message.statusCode ?? 0;
+    if (!answer.duplex) await reply(answer.message, request, response, passage, limits);
+    else if (response.destroyed) answer.duplex.destroy();
+    else {
+      const { duplex } = answer;
+      const socket = takeOver(request, response, answer.message);
+      cut = () => [socket.destroy(), duplex.destroy()];
+      await join(socket, duplex, limits);
+    }
+  } finally {
+    stop();
+    passage.ended?.(status);
+  }
+}
+
+/**
+ * Passes on a request that gives its connection away (`Upgrade: tcp`, `h2c`, `websocket`): answers 101 once the engine has, and then carries
+ * bytes both ways, each of which may end before the other. What the engine refuses is answered in its words, and the connection ends.
+ * @param socket the caller's connection, with nothing read of what follows head and body
+ * @param begun called before the first byte of an answer goes out
+ * @throws clusters.unreachable, clusters.engine-failed, what `whole` throws; nothing has been answered then
+ */
+export async function passDuplex(engine: RawEngine, request: IncomingMessage, socket: Socket, passage: Passage, limits: TransportLimits = transportLimits, begun: () => void = ignore): Promise<void> {
+  let status: number | null = null;
+  let cut = (): unknown => socket.destroy();
+  const stop = watch(passage, limits, socket, { uploads: () => false, waits: () => socket.writableNeedDrain, cut: () => cut() });
+  try {
+    const upgrade = passage.connection === 'websocket' ? 'websocket' : passage.connection === 'upgrade' ? 'h2c' : 'tcp';
+    const answer = await ask(engine, { caller: socket, input: null, upgrade, headers: upgradeHeaders(request, passage) }, passage, limits);
+    if (!answer) return;
+    const { message, duplex } = answer;
+    status = message.statusCode ?? 0;
+    if (!duplex) {
+      const body = await readWhole(message, limits);
+      const sent = passage.whole ? await passage.whole(status, body) : { status, body };
+      begun();
+      endRaw(socket, sent.status, { ...pick(message.headers, returned), 'content-length': sent.body.length }, sent.body, limits);
+      return;
+    }
+    cut = () => [socket.destroy(), duplex.destroy()];
+    const headers = { connection: 'Upgrade', upgrade, ...pick(message.headers, ['content-type', ...(upgrade === 'websocket' ? socketAnswers : [])]) };
+    begun();
+    socket.write(headLines(`101 ${upgrade === 'tcp' ? 'UPGRADED' : 'Switching Protocols'}`, headers), 'latin1');
+    await join(socket, duplex, limits);
+  } finally {
+    stop();
+    passage.ended?.(status);
+  }
+}
+
+// --- asking the engine
+
+interface Question {
+  /** Who waits; its end ends the question. */
+  caller: ServerResponse | Socket;
+  /** Where the body comes from, if it is streamed. */
+  input: IncomingMessage | null;
+  upgrade: 'tcp' | 'h2c' | 'websocket' | null;
+  headers: OutgoingHttpHeaders;
+}
+
+/** The engine's answer; null when the caller went away first. */
+function ask(engine: RawEngine, question: Question, passage: Passage, limits: TransportLimits, again = true): Promise<Answer | null> {
+  const { caller, input, upgrade } = question;
+  return new Promise((resolve, reject) => {
+    if (caller.destroyed) {
+      resolve(null);
+      return;
+    }
+    const upstream = engine.request({ method: passage.method, target: passage.target, headers: engineHeaders(question, passage), fresh: upgrade !== null || !again });
+    let timer: NodeJS.Timeout | undefined;
+    let settled = false;
+    const settle = (): boolean => {
+      clearTimeout(timer);
+      caller.off('close', gone);
+      return settled ? false : (settled = true);
+    };
+    const gone = (): void => {
+      if (!settle()) return;
+      upstream.destroy();
+      resolve(null);
+    };
+    const fail = (cause: Error): void => {
+      if (!settle()) return;
+      upstream.destroy();
+      if (caller.destroyed) resolve(null);
+      else reject(clustersProblem('unreachable', { detail: 'The cluster’s engine does not answer.', cause }));
+    };
+    const patient = passage.connection !== 'plain' || (passage.method !== 'GET' && passage.method !== 'HEAD') || slowRead.test(passage.target);
+    const wait = (): void => {
+      timer = setTimeout(() => {
+        if (!patient) fail(new Error(`no answer to ${passage.method} within ${limits.engineMillis} ms`));
+        else void isAlive(engine, limits.engineMillis).then((alive) => {
+          if (!settled) alive ? wait() : fail(new Error(`neither an answer to ${passage.method} nor to a ping within ${limits.engineMillis} ms`));
+        });
+      }, limits.engineMillis);
+    };
+    wait();
+    // What was asked for may have happened: who must learn of it stays.
+    if (!passage.whole) caller.once('close', gone);
+    upstream.once('response', (message) => {
+      message.on('error', ignore); // whoever reads it notices
+      if (settle()) resolve({ message, duplex: null });
+      else message.destroy();
+    });
+    upstream.once('upgrade', (message, duplex: Socket, head) => {
+      duplex.on('error', ignore); // followed by `close`
+      if (upgrade === null || settled) {
+        duplex.destroy();
+        fail(new Error('the engine took a connection over that nobody gave it'));
+        return;
+      }
+      settle();
+      if (head.length > 0) duplex.unshift(head);
+      resolve({ message, duplex });
+    });
+    upstream.on('error', (error: NodeJS.ErrnoException) => {
+      const stale = again && passage.body === null && (passage.method === 'GET' || passage.method === 'HEAD') && upstream.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+      if (stale && !caller.destroyed && settle()) resolve(ask(engine, question, passage, limits, false));
+      else fail(error);
+    });
+    send(upstream, input, passage.body);
+  });
+}
+
+function send(upstream: ClientRequest, input: IncomingMessage | null, body: Passage['body']): void {
+  if (!input) {
+    upstream.end(Buffer.isBuffer(body) ? body : undefined);
+    return;
+  }
+  upstream.flushHeaders();
+  input.once('close', () => {
+    if (!input.complete) upstream.destroy(new Error('the caller broke off'));
+  });
+  // Not `pipeline`: an engine that has answered and takes no more must not take the caller's connection with it.
+  input.pipe(upstream);
+}
+
+function engineHeaders(question: Question, passage: Passage): OutgoingHttpHeaders {
+  const { input, upgrade } = question;
+  const headers: OutgoingHttpHeaders = { 'user-agent': 'gantry', ...passage.headers, ...question.headers };
+  if (upgrade !== null) {
+    headers['connection'] = 'Upgrade';
+    headers['upgrade'] = upgrade;
+  }
+  if (Buffer.isBuffer(passage.body)) {
+    headers['content-type'] = 'application/json';
+    headers['content-length'] = passage.body.length;
+  } else if (input) {
+    // Never the caller's own type: engines read parameters from bodies that call themselves forms, ahead of those in the query.
+    headers['content-type'] = 'application/x-tar';
+    if (input.headers['transfer-encoding'] === undefined) headers['content-length'] = input.headers['content-length'] ?? 0;
+    else headers['transfer-encoding'] = 'chunked';
+  } else if (passage.method === 'POST' || passage.method === 'PUT') headers['content-length'] = 0;
+  return headers;
+}
+
+function upgradeHeaders(request: IncomingMessage, passage: Passage): OutgoingHttpHeaders {
+  if (passage.connection === 'websocket') return pick(request.headers, socketHeaders);
+  const headers: Record<string, string[]> = {};
+  if (passage.connection === 'upgrade') {
+    for (const [name, values] of Object.entries(request.headersDistinct)) if (values && sessionHeader.test(name)) headers[name] = values;
+  }
+  return headers;
+}
+
+/** Whether the engine answers anything at all. */
+function isAlive(engine: RawEngine, millis: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const ping = engine.request({ method: 'GET', target: '/_ping', headers: {}, fresh: true });
+    const done = (alive: boolean): void => {
+      clearTimeout(timer);
+      ping.destroy();
+      resolve(alive);
+    };
+    const timer = setTimeout(() => done(false), millis);
+    ping.once('response', () => done(true));
+    ping.on('error', () => done(false));
+    ping.end();
+  });
+}
+
+// --- answering the caller
+
+function pick(headers: IncomingHttpHeaders, names: readonly string[]): OutgoingHttpHeaders {
+  const picked: OutgoingHttpHeaders = {};
+  for (const name of names) if (headers[name] !== undefined) picked[name] = headers[name];
+  return picked;
+}
+
+async function reply(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
+  let status = answer.statusCode ?? 0;
+  const headers = pick(answer.headers, returned);
+  if (!request.complete) headers['connection'] = 'close'; // answered before the body was through
+  if (passage.whole) {
+    const sent = await passage.whole(status, await readWhole(answer, limits));
+    if (response.destroyed) return;
+    status = sent.status;
+    const bodiless = isBodiless(passage, status);
+    if (!bodiless) headers['content-length'] = sent.body.length;
+    response.writeHead(status, headers);
+    response.end(bodiless ? undefined : sent.body);
+    return;
+  }
+  if (response.destroyed) {
+    answer.destroy();
+    return;
+  }
+  if (isBodiless(passage, status)) {
+    answer.resume();
+    response.writeHead(status, headers).end();
+    return;
+  }
+  const filter = status >= 200 && status < 300 ? (passage.filter?.() ?? null) : null;
+  if (filter) {
+    refuseEncoded(answer);
+    delete headers['content-length'];
+  }
+  if (headers['content-length'] === undefined) announceTrailers(answer, response, headers);
+  response.writeHead(status, headers);
+  // A body that comes late must not hold the head back; one that is here already goes out with it.
+  setImmediate(() => {
+    if (!response.writableEnded && (!answer.readableDidRead || filter)) response.flushHeaders();
+  });
+  await new Promise<void>((resolve, reject) => {
+    const done = (error: NodeJS.ErrnoException | null): void => {
+      // One side broke off: the other has been ended. Anything else is a fault worth telling of.
+      if (!error || error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET' || error.code === 'EPIPE') resolve();
+      else reject(error);
+    };
+    if (filter) pipeline(answer, filter, response, done);
+    else pipeline(answer, response, done);
+  });
+}
+
+function isBodiless(passage: Passage, status: number): boolean {
+  return passage.method === 'HEAD' || status === 204 || status === 304;
+}
+
+function announceTrailers(answer: IncomingMessage, response: ServerResponse, headers: OutgoingHttpHeaders): void {
+  const names = (answer.headers.trailer ?? '').toLowerCase().split(',').map((name) => name.trim()).filter((name) => name.startsWith('x-docker-'));
+  if (names.length === 0) return;
+  headers['trailer'] = names.join(', ');
+  // Heard before the pipeline ends the response.
+  answer.once('end', () => response.addTrailers(pick(answer.trailers, names) as Record<string, string>));
+}
+
+/** What can't be read can't be judged. */
+function refuseEncoded(answer: IncomingMessage): void {
+  const encoding = answer.headers['content-encoding'];
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
+  answer.destroy();
+  throw clustersProblem('engine-failed', { detail: 'The engine’s answer is encoded although nobody asked for that.' });
+}
+
+async function readWhole(answer: IncomingMessage, limits: TransportLimits): Promise<Buffer> {
+  refuseEncoded(answer);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const timer = setTimeout(() => answer.destroy(new Error('the answer did not end in time')), limits.engineMillis);
+  try {
+    for await (const chunk of answer) {
+      chunks.push(chunk as Buffer);
+      size += (chunk as Buffer).length;
+      if (size > maxWholeBytes) throw new Error('the answer is longer than it may be');
+    }
+  } catch (error) {
+    throw clustersProblem('engine-failed', { detail: 'The engine’s answer broke off or was too long.', cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Writes a whole answer on a connection that no server looks after any more, and ends it. */
+export function endRaw(socket: Socket, status: number, headers: OutgoingHttpHeaders, body: Buffer, limits: TransportLimits = transportLimits): void {
+  if (socket.destroyed) return;
+  socket.write(headLines(`${status} ${STATUS_CODES[status] ?? 'Unknown'}`, { ...headers, connection: 'close' }), 'latin1');
+  socket.end(body);
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), limits.lingerMillis);
+  socket.once('close', () => clearTimeout(timer));
+}
+
+function headLines(status: string, headers: OutgoingHttpHeaders): string {
+  const lines = Object.entries(headers).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((each) => `${name}: ${String(each).replace(/[^\t\x20-\x7e\x80-\xff]/g, '')}\r\n`));
+  return `HTTP/1.1 ${status}\r\n${lines.join('')}\r\n`;
+}
+
+// --- connections that are given away
+
+/** Answers 200 without a length and takes the connection from the server: what comes from now on is no request. */
+function takeOver(request: IncomingMessage, response: ServerResponse, answer: IncomingMessage): Socket {
+  const { socket } = request;
+  response.shouldKeepAlive = false;
+  response.useChunkedEncodingByDefault = false;
+  response.writeHead(200, pick(answer.headers, ['content-type']));
+  response.flushHeaders();
+  response.detachSocket(socket);
+  // The server's parser reads by these; the socket gives it up once somebody else listens for data.
+  for (const event of ['data', 'end', 'timeout', 'drain']) socket.removeAllListeners(event);
+  socket.on('error', ignore);
+  return socket;
+}
+
+/** Carries bytes both ways until both are through. Each side may end its half and still hear the other. */
+function join(client: Socket, engine: Duplex, limits: TransportLimits): Promise<void> {
+  return new Promise((resolve) => {
+    let timer: NodeJS.Timeout | undefined;
+    const over = (): void => {
+      clearTimeout(timer);
+      client.destroy();
+      engine.destroy();
+      resolve();
+    };
+    const soon = (): void => {
+      timer ??= setTimeout(over, limits.lingerMillis);
+    };
+    if (client.destroyed || engine.destroyed) {
+      over();
+      return;
+    }
+    client.pipe(engine);
+    engine.pipe(client);
+    // All that the engine had to say is out: nothing that still comes would be heard.
+    client.once('finish', soon);
+    client.once('close', () => {
+      if (engine.readableEnded || engine.writableFinished || engine.destroyed) over();
+      else {
+        // What it said last is still on the way.
+        engine.end(over);
+        soon();
+      }
+    });
+    engine.once('close', () => {
+      if (!client.destroyed) client.end();
+    });
+  });
+}
+
+// --- looking after a call while it lasts
+
+/** Asks again and again whether the call may go on, and notices who gives or takes nothing any more. Answers what stops it. */
+function watch(passage: Passage, limits: TransportLimits, socket: Socket, call: { uploads: () => boolean; waits: () => boolean; cut: () => unknown }): () => void {
+  let over = false;
+  let unanswered = 0;
+  let read = -1;
+  let written = -1;
+  let silentUp = 0;
+  let silentDown = 0;
+  const stop = (): void => {
+    over = true;
+    clearInterval(timer);
+  };
+  const cut = (): void => {
+    if (over) return;
+    stop();
+    call.cut();
+  };
+  const mayGoOn = async (): Promise<boolean> => {
+    try {
+      return await passage.stillAllowed();
+    } catch {
+      return false; // what can't be answered is not allowed
+    }
+  };
+  const timer = setInterval(() => {
+    const { bytesRead, bytesWritten } = socket;
+    silentUp = call.uploads() && bytesRead === read ? silentUp + limits.recheckMillis : 0;
+    silentDown = call.waits() && bytesWritten === written ? silentDown + limits.recheckMillis : 0;
+    read = bytesRead;
+    written = bytesWritten;
+    if (silentUp >= limits.uploadIdleMillis || silentDown >= limits.downloadIdleMillis || unanswered >= maxUnanswered) cut();
+    else if (unanswered++ === 0) {
+      void mayGoOn().then((may) => {
+        unanswered = 0;
+        if (!may) cut();
+      });
+    }
+  }, limits.recheckMillis);
+  return stop;
+}

@@ -1,0 +1,88 @@
+import { Agent, request, type ClientRequest, type ClientRequestArgs, type OutgoingHttpHeaders } from 'node:http';
+import { connect as connectSocket, isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
+import type { Endpoint } from './engine.client';
+
+/** One request as it goes out: nothing is added but what HTTP itself needs. */
+export interface RawCall {
+  method: string;
+  /** Path and query as they stand in the request line. */
+  target: string;
+  /** Sent as they are. Without `host`, the engine is called `docker`. */
+  headers: OutgoingHttpHeaders;
+  /** On a connection of its own, which is kept by nobody afterwards: for what is hijacked or upgraded. Default false. */
+  fresh?: boolean;
+}
+
+/**
+ * An engine as bytes: for who passes calls on rather than makes them. The request is not ended: the caller writes the body. Whatever opens a
+ * two-way stream of bytes to an engine (a socket, TLS, a tunnel) makes one with `rawEngineOver`.
+ */
+export interface RawEngine {
+  /** For messages to administrators, e.g. `unix:///var/run/docker.sock` or `https://10.0.0.1:2376`. */
+  readonly address: string;
+  request(call: RawCall): ClientRequest;
+  /** Ends the kept connections and keeps none any more. Calls under way go on. */
+  close(): void;
+}
+
+/** A connection that nobody has used for so long is not used again: what lies between may have forgotten it. */
+const keptMillis = 30_000;
+const maxKept = 64;
+
+/**
+ * HTTP/1.1 over whatever `connect` opens. Must half-close: ending what is written leaves what is read open, and the other way round.
+ * @param connect opens a new connection; failures are the stream's `error`. What is no socket needs a socket's `setTimeout`, `setKeepAlive`, `ref` and `unref`
+ */
+export function rawEngineOver(address: string, connect: () => Duplex): RawEngine {
+  const agent = new EngineAgent(connect);
+  return {
+    address,
+    request: ({ method, target, headers, fresh }) =>
+      request({
+        method, path: target, headers: { host: 'docker', ...headers }, setHost: false,
+        // Without an agent, and on a connection of its own, Node keeps and reuses nothing.
+        ...(fresh ? { createConnection: connect } : { agent }),
+      }),
+    close: () => agent.destroyUnused(),
+  };
+}
+
+/** The raw way to an engine; connects when it is asked. */
+export function openEngine(endpoint: Endpoint): RawEngine {
+  if (endpoint.kind === 'socket') return rawEngineOver(`unix://${endpoint.path}`, () => connectSocket({ path: endpoint.path, allowHalfOpen: true }));
+  const { host, port, ca, cert, key } = endpoint;
+  return rawEngineOver(`https://${host.includes(':') ? `[${host}]` : host}:${port}`, () => {
+    const socket = connectTls({ host, port, ca, cert, key, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], allowHalfOpen: true, ...(isIP(host) === 0 ? { servername: host } : {}) });
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 15_000);
+    return socket;
+  });
+}
+
+class EngineAgent extends Agent {
+  private closed = false;
+
+  constructor(private readonly open: () => Duplex) {
+    super({ keepAlive: true, maxFreeSockets: maxKept, scheduling: 'lifo', timeout: keptMillis });
+  }
+
+  override createConnection(_options: ClientRequestArgs): Duplex {
+    return this.open();
+  }
+
+  /** All connections of one agent lead to the same engine. */
+  override getName(): string {
+    return 'engine';
+  }
+
+  override keepSocketAlive(socket: Duplex): boolean {
+    return !this.closed && super.keepSocketAlive(socket as Parameters<Agent['keepSocketAlive']>[0]);
+  }
+
+  destroyUnused(): void {
+    this.closed = true;
+    for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+  }
+}

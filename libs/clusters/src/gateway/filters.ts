@@ -1,0 +1,154 @@
+import type { Transform } from 'node:stream';
+import { Inject, Injectable } from '@nestjs/common';
+import { Access, type Operation } from '@gantry/access';
+import { CONFIG, type Config, type Context } from '@gantry/platform';
+import type { EngineKind } from '../engine-api/shape';
+import type { EngineRow } from '../engine-api/table';
+import { dfFilter, eventsFilter, infoFilter, inspectFilter, listFilter, redactFilter, type EngineEvent, type ItemPath, type UsageKind } from './answers';
+import { swarmServiceLabel, type Seen } from './objects';
+import type { ClusterOwnership } from './ownership-index';
+import { parseReference } from './references';
+import { refOf } from './refs';
+
+/** Whose answer is to be filtered, and by what. */
+export interface AnswerWish {
+  ctx: Context;
+  clusterId: string;
+  row: EngineRow;
+  owners: ClusterOwnership;
+  /** Nothing of the row's kind is hidden from the caller. */
+  seesAll: boolean;
+  /** Repositories of ours that the caller may pull; needed of rows that tell of images. */
+  pullable: ReadonlySet<string>;
+  /** Whether the caller may do this on the cluster as such. */
+  allowed(operation: Operation): boolean;
+}
+
+type Named = Pick<Seen, 'kind' | 'id' | 'name' | 'partOf'>;
+
+/** Operation by which objects of a kind are seen. */
+const views: Partial<Record<EngineKind, Operation>> = {
+  container: 'container:view', image: 'image:view', network: 'network:view', volume: 'volume:view', service: 'service:view', task: 'service:view-tasks', node: 'node:view', secret: 'secret:view', config: 'config:view',
+};
+
+interface Listed {
+  wanted: readonly ItemPath[];
+  read(found: readonly (string | undefined)[]): Named | null;
+}
+
+const byId = (kind: EngineKind): Listed => ({ wanted: [['ID']], read: ([id]) => (id ? { kind, id, name: '', partOf: null } : null) });
+
+/** What of each item in a list tells whose it is. */
+const lists: Partial<Record<EngineKind, Listed>> = {
+  container: {
+    wanted: [['Id'], ['Labels', swarmServiceLabel]],
+    read: ([id, service]) => (id ? { kind: 'container', id, name: '', partOf: service ? { kind: 'service', id: service } : null } : null),
+  },
+  network: { wanted: [['Id'], ['Name']], read: ([id, name]) => (id ? { kind: 'network', id, name: name ?? '', partOf: null } : null) },
+  volume: { wanted: [['Name']], read: ([name]) => (name ? { kind: 'volume', id: name, name, partOf: null } : null) },
+  task: { wanted: [['ID'], ['ServiceID']], read: ([id, service]) => (id ? { kind: 'task', id, name: '', partOf: service ? { kind: 'service', id: service } : null } : null) },
+  service: byId('service'), secret: byId('secret'), config: byId('config'), node: byId('node'),
+};
+
+const imageNames = ['RepoTags', 'RepoDigests'] as const;
+
+/** Cuts out of an engine's answers what the caller may not know of. */
+@Injectable()
+export class AnswerFilters {
+  constructor(
+    private readonly access: Access,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  /** What the answer to a call of this row goes through; null: it goes out as the engine wrote it. */
+  make(wish: AnswerWish): (() => Transform) | null {
+    const { row, seesAll } = wish;
+    const { response } = row;
+    switch (response.is) {
+      case 'none':
+        return row.target.kind === 'image' && row.target.how === 'one' && !seesAll ? () => this.image(wish) : null;
+      case 'prune':
+        // Only whoever sees everything may prune.
+        return null;
+      case 'list': {
+        if (seesAll) return null;
+        if (response.kind === 'image') return () => this.images(wish, response.at);
+        const list = lists[response.kind];
+        if (!list) throw new Error(`lists of ${response.kind} are not filtered`);
+        return () => listFilter({ at: response.at, wanted: list.wanted, keep: (found) => this.sees(wish, list.read(found)) });
+      }
+      case 'events':
+        return this.seesEverything(wish) ? null : () => eventsFilter({ keep: (event) => this.seesEvent(wish, event) });
+      case 'df':
+        return this.seesEverything(wish)
+          ? null
+          : () => dfFilter({ wanted: { container: [['Labels', swarmServiceLabel]] }, keep: (kind, id, [service]) => this.seesUse(wish, kind, id, service) });
+      case 'inspect':
+        if (this.seesEverything(wish)) return null;
+        // A network tells of its containers by id, and of services and peers without one.
+        return () => inspectFilter({ at: response.at, keep: (at, name) => at === '/Containers' && name !== null && this.sees(wish, { kind: 'container', id: name, name: '', partOf: null }) });
+      case 'redact':
+        return wish.allowed(response.unless) ? null : () => redactFilter({ at: response.at });
+      case 'info':
+        return this.seesEverything(wish) ? null : () => infoFilter();
+    }
+  }
+
+  /** Whether one of an image's names is of a repository that the caller may pull. */
+  seesImage(wish: Pick<AnswerWish, 'pullable'>, names: readonly string[]): boolean {
+    return names.some((name) => this.isPullable(wish, name));
+  }
+
+  private isPullable({ pullable }: Pick<AnswerWish, 'pullable'>, name: string): boolean {
+    const named = parseReference(name, this.config.registryPublicHost);
+    return named !== null && pullable.has(named.path);
+  }
+
+  /** Images by the names under which the caller may pull them; other names of the same image are cut out. */
+  private images(wish: AnswerWish, at: string): Transform {
+    return listFilter({
+      at, wanted: [['Id']], lists: imageNames.map((name) => [name]), keep: (_found, names) => this.seesImage(wish, names.flat()),
+      show: imageNames.map((name) => ({ at: `/${name}`, keep: (text) => this.isPullable(wish, text) })), drop: ['/Labels', '/Manifests'],
+    });
+  }
+
+  private image(wish: AnswerWish): Transform {
+    return inspectFilter({ at: imageNames.map((name) => `/${name}`), keep: (_at, name) => name !== null && this.isPullable(wish, name), drop: ['/Manifests', '/GraphDriver'] });
+  }
+
+  private seesEverything({ ctx }: AnswerWish): boolean {
+    return (Object.entries(views) as [EngineKind, Operation][]).every(([kind, operation]) => this.access.listScope(ctx, operation, kind) === null);
+  }
+
+  private sees(wish: AnswerWish, seen: Named | null): boolean {
+    const operation = seen === null ? undefined : views[seen.kind];
+    return seen !== null && operation !== undefined && this.access.can(wish.ctx, operation, refOf(wish.owners, wish.clusterId, seen)).allowed;
+  }
+
+  /** An event is seen by who sees all that it tells of. */
+  private seesEvent(wish: AnswerWish, { Type, Actor: { ID, Attributes } }: EngineEvent): boolean {
+    const service = Attributes[swarmServiceLabel];
+    const container = (id: string): Named => ({ kind: 'container', id, name: '', partOf: service ? { kind: 'service', id: service } : null });
+    switch (Type) {
+      case 'container':
+        return this.sees(wish, container(ID));
+      case 'network':
+      case 'volume': {
+        const other = Attributes['container'];
+        return this.sees(wish, { kind: Type, id: ID, name: Attributes['name'] ?? '', partOf: null }) && (other === undefined || other === '' || this.sees(wish, container(other)));
+      }
+      case 'service':
+      case 'secret':
+      case 'config':
+      case 'node':
+        return this.sees(wish, { kind: Type, id: ID, name: '', partOf: null });
+      default:
+        return false;
+    }
+  }
+
+  private seesUse(wish: AnswerWish, kind: UsageKind, id: string, service: string | undefined): boolean {
+    if (kind === 'container') return this.sees(wish, { kind, id, name: '', partOf: service ? { kind: 'service', id: service } : null });
+    return kind === 'volume' && this.sees(wish, { kind, id, name: id, partOf: null });
+  }
+}

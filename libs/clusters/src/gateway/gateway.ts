@@ -1,0 +1,641 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Access, type Operation, type ResourceRef } from '@gantry/access';
+import { Audit, type AuditEntry } from '@gantry/audit';
+import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, type Logger } from '@gantry/platform';
+import type { Cluster } from '../cluster.entity';
+import { Clusters } from '../clusters';
+import { collectionLabel } from '../engine-api/bodies';
+import type { EngineMatch } from '../engine-api/match';
+import { ruleOnCall, type EngineRuling } from '../engine-api/rule';
+import type { EngineKind, ImageName, Value } from '../engine-api/shape';
+import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
+import { ImageAdmission } from '../judgement';
+import { clustersProblem } from '../problems';
+import { AnswerFilters } from './filters';
+import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
+import { claimLabel, Ownership } from './ownership';
+import type { ClusterOwnership } from './ownership-index';
+import type { Passage } from './passage';
+import { GatewayImages } from './ports';
+import { PullCredentials } from './pull-credentials';
+import { parseReference } from './references';
+import { isOwnedKind, refOf } from './refs';
+import { howPassed, type Way } from './ways';
+
+/** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
+export const sealLabel = 'io.gantry.seal';
+
+/** One request to the gateway, after its row was found and its body read. */
+export interface GatewayRequest {
+  match: EngineMatch;
+  /** The whole body of rows whose policy is `json` or `none`; empty for streams. */
+  body: Buffer;
+  /** `X-Registry-Auth` as sent. */
+  registryAuth: string | undefined;
+}
+
+interface Check {
+  operation: Operation;
+  ref: ResourceRef;
+}
+
+/** What is found out about one call on the way to its passage. */
+interface Call {
+  ctx: Context;
+  cluster: Cluster;
+  engine: EngineClient;
+  owners: ClusterOwnership;
+  match: EngineMatch;
+  ruling: EngineRuling;
+  way: Way;
+  /** All that was asked of the caller's rights, to be asked again while bytes flow. */
+  checks: Check[];
+  target: Seen | null;
+  /** In which collection what is made lies. */
+  collectionId: string | null;
+  /** What was claimed for it, the object itself first; `name` is what it is bound by where the engine tells no id of it. */
+  claims: { id: string; name: string }[];
+  images: { repository: string; digest: string; repositoryId: string }[];
+  /** Credentials of the service's own, for the engine to pull with. */
+  auth: RegistryAuth | null;
+  /** Repositories of ours that the caller may pull, where that was asked. */
+  pullable: ReadonlySet<string>;
+  /** What is judged: the call itself, or for a rollback the spec that it goes back to. */
+  judged: EngineRuling;
+}
+
+const nothing: ReadonlySet<string> = new Set();
+
+/**
+ * Rules on every call of the Docker Engine API that comes through the gateway: which objects it touches, whether the caller may, whether its
+ * images may run, and in which words it goes on. What it answers is the only thing that the transport passes to an engine.
+ *
+ * A create is claimed in our records before the engine is asked and bound to the engine's id after it answered. A process that dies between the two
+ * leaves a claim with a name; the sweep binds it by the label `io.gantry.claim`, or forgets it where the engine has no such object.
+ */
+@Injectable()
+export class EngineGateway {
+  constructor(
+    private readonly access: Access,
+    private readonly audit: Audit,
+    private readonly clusters: Clusters,
+    private readonly ownership: Ownership,
+    private readonly images: GatewayImages,
+    private readonly admission: ImageAdmission,
+    private readonly filters: AnswerFilters,
+    private readonly credentials: PullCredentials,
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /**
+   * The cluster that a caller means: by id or name, or the only one that they may see.
+   * @throws clusters.no-such-object, clusters.choose-cluster
+   */
+  async chooseCluster(ctx: Context, wanted: string | null): Promise<Cluster> {
+    const items = (await this.clusters.recent()).filter((cluster) => this.access.can(ctx, 'cluster:view', this.clusters.ref(cluster)).allowed);
+    if (wanted !== null) {
+      const cluster = items.find(({ id, name }) => id === wanted || name === wanted);
+      if (!cluster) throw clustersProblem('no-such-object', { detail: `There is no cluster ${wanted.slice(0, 64)} that you may see.` });
+      return cluster;
+    }
+    const [only] = items;
+    if (!only) throw clustersProblem('choose-cluster', { detail: 'There is no cluster that you may see. Ask for a role with cluster:view on one.' });
+    if (items.length > 1) throw clustersProblem('choose-cluster', { detail: 'You may see several clusters: say which one, by a client bundle made for it (`?cluster=`) or by the header X-Gantry-Cluster.' });
+    return only;
+  }
+
+  /**
+   * Rules on one call. Refusals of what would change something are audited.
+   * @throws clusters.no-such-object, clusters.not-passed-on, clusters.host-option, clusters.spec-invalid, clusters.image-foreign, clusters.image-refused,
+   * clusters.name-claimed, clusters.call-forbidden, clusters.call-too-new, clusters.engine-failed, clusters.unreachable
+   */
+  async decide(ctx: Context, cluster: Cluster, request: GatewayRequest): Promise<Passage> {
+    try {
+      return await this.rule(ctx, cluster, request);
+    } catch (caught) {
+      const { row } = request.match;
+      const error = caught instanceof EngineError ? caught.toProblem() : caught;
+      if (error instanceof Problem && row.mutating) {
+        await this.audit.recordRefusal(ctx, {
+          action: actionOf(row.operations[0], row.target.kind), resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'refused',
+          detail: { code: error.code, call: row.name, ...(request.match.name === '' ? {} : { object: request.match.name }), reason: error.extra['reason'] ?? null, errors: error.errors.slice(0, 10) },
+        });
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Sweep: settles claims of processes that died, follows what was removed or renamed on the engines themselves, renews pull credentials. Run it
+   * now and then; a cluster that does not answer is left for the next time.
+   */
+  async sweep(ctx: Context): Promise<void> {
+    for (const clusterId of await this.ownership.clusterIds(ctx)) {
+      try {
+        await this.ownership.sweep(ctx, clusterId, await this.clusters.engine(ctx, clusterId));
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        this.logger.debug({ cluster: clusterId, error: error.message }, 'whose the objects of a cluster are could not be compared with what it has');
+      }
+    }
+    await this.credentials.sweep(ctx);
+  }
+
+  private async rule(ctx: Context, cluster: Cluster, request: GatewayRequest): Promise<Passage> {
+    const { match } = request;
+    const { row } = match;
+    this.demand(ctx, { operation: 'cluster:view', ref: this.clusters.ref(cluster) }, () => `There is no cluster ${cluster.name} that you may see.`);
+    const way = howPassed(row.name);
+    if (way === null) throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.` });
+    for (const operation of row.operations) {
+      if (!this.access.mayUse(ctx, operation)) throw forbidden(`This credential does not allow ${operation}.`);
+    }
+    const ruling = ruleOnCall(match, request.body);
+    // Everything else is asked of the engine only for calls that it can take.
+    const engine = await this.clusters.engine(ctx, cluster);
+    versionFor(match, engine);
+    const call: Call = {
+      ctx, cluster, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, claims: [], images: [], auth: null, judged: ruling, pullable: nothing,
+    };
+    call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
+    await this.judgeTarget(call);
+    this.judgeLabels(call);
+    this.judgeRollback(call);
+    this.judgeNeeds(call);
+    const fresh = await this.judgeUses(call);
+    await this.judgeImages(call);
+    try {
+      await this.claim(call, fresh);
+      await this.exchangeAuth(call);
+      const { row } = match;
+      // What may last is put on record when it begins: it may end with this process.
+      if (row.audit !== 'never' && row.connection !== 'plain') await this.record(call, null);
+      return this.passage(call, request);
+    } catch (error) {
+      await this.release(call);
+      throw error;
+    }
+  }
+
+  // --- rights
+
+  /** @throws as if it were not there where the caller may not know of it; request.forbidden otherwise */
+  private demand(ctx: Context, check: Check, missing: () => string): void {
+    const decision = this.access.can(ctx, check.operation, check.ref);
+    if (decision.allowed) return;
+    if (!decision.visible) throw clustersProblem('no-such-object', { detail: missing() });
+    throw forbidden(`${check.operation} is not allowed here: ${decision.reason}.`);
+  }
+
+  private require(call: Call, check: Check, missing: () => string): void {
+    this.demand(call.ctx, check, missing);
+    call.checks.push(check);
+  }
+
+  private async judgeTarget(call: Call): Promise<void> {
+    const { ctx, cluster, ruling, match: { row } } = call;
+    const clusterRef = this.clusters.ref(cluster);
+    switch (row.target.how) {
+      case 'engine':
+        for (const operation of row.operations) this.require(call, { operation, ref: clusterRef }, () => 'page not found');
+        return;
+      case 'list':
+        await this.judgeNeighbours(call);
+        if (row.target.kind === 'image') call.pullable = await this.images.pullable(ctx);
+        return;
+      case 'prune':
+        // The engine prunes all that is unused, whoever's it is.
+        for (const operation of row.operations) {
+          if (!this.seesAll(ctx, operation, row.target.kind)) throw clustersProblem('not-passed-on', { detail: `${row.name} would reach what others own; remove what is yours by name.` });
+        }
+        return;
+      case 'create':
+        call.collectionId = this.collectionFor(call);
+        for (const operation of row.operations) {
+          this.require(call, { operation, ref: { kind: 'collection', id: call.collectionId } }, () => 'There is no such collection.');
+        }
+        return;
+      case 'one': {
+        const target = ruling.target!;
+        const seen = await this.look(call, target.kind, target.id);
+        if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(target.kind, target.id) });
+        call.target = seen;
+        if (target.kind === 'image') {
+          await this.judgeNamedImage(call, seen);
+          return;
+        }
+        const ref = this.refOf(call, seen);
+        for (const operation of row.operations) this.require(call, { operation, ref }, () => missingMessage(target.kind, target.id));
+        if (row.name === 'POST /services/{id}/update' && ref.parent?.kind === 'environment') throw forbidden('This service belongs to an environment: deploy a release of its application to change it.');
+      }
+    }
+  }
+
+  /** Lists that begin or end at an object: engines say where there is none, and so whether there is one. */
+  private async judgeNeighbours(call: Call): Promise<void> {
+    const { ctx, match: { row, query }, ruling } = call;
+    const { kind } = row.target;
+    if (kind !== 'container' && kind !== 'image') return;
+    const given = [...query.filter(([name]) => name === 'since' || name === 'before').map(([, value]) => value), ...(ruling.filters?.['since'] ?? []), ...(ruling.filters?.['before'] ?? [])].filter((name) => name !== '');
+    if (given.length === 0 || row.operations.every((operation) => this.seesAll(ctx, operation, kind))) return;
+    if (kind === 'image') throw clustersProblem('not-passed-on', { detail: 'Images are not listed by which came before or after another.' });
+    for (const name of given) {
+      const seen = await this.look(call, kind, name);
+      if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(kind, name) });
+      for (const operation of row.operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage(kind, name));
+    }
+  }
+
+  /** An image on a node is nobody's; who may pull it by one of its names may look at it. */
+  private async judgeNamedImage(call: Call, seen: Seen): Promise<void> {
+    const { ctx, match: { row } } = call;
+    call.pullable = await this.images.pullable(ctx);
+    const names = [seen.raw['RepoTags'], seen.raw['RepoDigests']].flat().filter((name) => typeof name === 'string');
+    if (this.filters.seesImage({ pullable: call.pullable }, names)) return;
+    for (const operation of row.operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage('image', call.ruling.target!.id));
+  }
+
+  /** The collection that the label asks for, or the caller's own: the user's, or the robot's owner's. */
+  private collectionFor({ ctx, ruling }: Call): string {
+    if (ruling.asksFor !== null) {
+      const found = this.access.findCollection(ctx, ruling.asksFor);
+      if (!found) throw clustersProblem('no-such-object', { detail: 'There is no such collection.' });
+      return found.id;
+    }
+    const account = ctx.actor.id === null ? undefined : this.access.findAccount(ctx.actor.id);
+    const owner = account?.kind === 'robot' ? account.ownerId : account?.id;
+    if (!owner) throw forbidden('Only accounts make objects through the gateway.');
+    return this.access.accountCollection(owner);
+  }
+
+  /** Gantry's own labels come from Gantry: a create may ask for a collection, an update must leave them as they are. */
+  private judgeLabels(call: Call): void {
+    for (const label of call.ruling.labels) {
+      if (call.ruling.row.target.how === 'create' && label.name === collectionLabel && label.pointer.startsWith('/Labels/')) continue;
+      const own = label.pointer.startsWith('/Labels/') ? call.target?.labels[label.name] : undefined;
+      if (own !== undefined && own === label.value) continue;
+      throw clustersProblem('spec-invalid', { detail: `The label ${label.name} is Gantry’s own; leave it as it is.`, errors: [{ pointer: label.pointer, detail: 'a label of Gantry’s own' }] });
+    }
+  }
+
+  /** A rollback runs the former spec, not the one that comes with the call: that one is judged. */
+  private judgeRollback(call: Call): void {
+    const { ruling, target, match } = call;
+    if (!ruling.rollback) return;
+    const former = target?.raw['PreviousSpec'];
+    if (typeof former !== 'object' || former === null) throw clustersProblem('spec-invalid', { detail: 'The service has no former spec to go back to.' });
+    call.judged = ruleOnCall({ ...match, query: [] }, Buffer.from(JSON.stringify(former)));
+  }
+
+  private judgeNeeds(call: Call): void {
+    const { ctx, judged: ruling, target, collectionId } = call;
+    const ref: ResourceRef = collectionId !== null ? { kind: 'collection', id: collectionId } : target ? this.refOf(call, target) : this.clusters.ref(call.cluster);
+    const refused = ruling.needs.filter((need) => {
+      if (need.ifChanged && target && !changes(need.pointer, ruling.body, target.raw['Spec'])) return false;
+      if (!this.access.can(ctx, need.operation, ref).allowed) return true;
+      call.checks.push({ operation: need.operation, ref });
+      return false;
+    });
+    if (refused.length === 0) return;
+    const operations = [...new Set(refused.map(({ operation }) => operation))];
+    throw clustersProblem('host-option', {
+      detail: `This needs ${operations.join(', ')}, which you have not been given here.`, errors: refused.map(({ operation, pointer }) => ({ pointer, detail: `needs ${operation}` })), extra: { operations },
+    });
+  }
+
+  /** Answers the named volumes that do not exist yet: whoever mounts one first makes it. */
+  private async judgeUses(call: Call): Promise<string[]> {
+    const fresh = new Set<string>();
+    for (const use of call.judged.uses) {
+      // The volume of a service is made on each node; what one engine knows of it is not all.
+      const seen = await this.look(call, use.kind, use.id);
+      if (!seen && use.kind === 'volume') {
+        const owned = call.owners.find('volume', { name: use.id });
+        if (owned) {
+          this.require(call, { operation: use.operation, ref: owned }, () => missingMessage('volume', use.id));
+          continue;
+        }
+        if (call.collectionId === null) throw clustersProblem('no-such-object', { detail: missingMessage('volume', use.id) });
+        this.require(call, { operation: 'volume:create', ref: { kind: 'collection', id: call.collectionId } }, () => missingMessage('volume', use.id));
+        fresh.add(use.id);
+        continue;
+      }
+      if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(use.kind, use.id) });
+      this.require(call, { operation: use.operation, ref: this.refOf(call, seen) }, () => missingMessage(use.kind, use.id));
+    }
+    return [...fresh];
+  }
+
+  // --- images
+
+  private async judgeImages(call: Call): Promise<void> {
+    for (const image of call.judged.images) await this.judgeImage(call, image);
+  }
+
+  private async judgeImage(call: Call, image: ImageName): Promise<void> {
+    const { ctx, judged: ruling } = call;
+    const { registryPublicHost } = this.config;
+    const missing = (): string => missingMessage('image', image.reference);
+    const named = parseReference(image.reference, registryPublicHost);
+    if (!named) {
+      // What runs already may go on where no policy says otherwise: scaling it is no new image.
+      if (image.reference === presentImage(call.target) && (await this.policyScopes(call, null)).length === 0) return;
+      throw clustersProblem('image-foreign', { detail: `${image.reference.slice(0, 256)} is not from ${registryPublicHost}.`, errors: [{ pointer: image.pointer, detail: 'push it to this registry first' }] });
+    }
+    if (image.how === 'write' || image.allTags) throw clustersProblem('not-passed-on', { detail: image.allTags ? 'Pull one tag or digest at a time.' : 'Names are given to images by pushing them.' });
+    const found = await this.images.resolve(ctx, named.path, named.digest ?? named.tag);
+    // The registry says the same whether or not the repository exists; so does this.
+    if (!found || !this.access.can(ctx, 'repository:pull', found.repository).allowed) throw clustersProblem('no-such-object', { detail: missing() });
+    call.checks.push({ operation: 'repository:pull', ref: found.repository });
+    call.images.push({ repository: found.path, digest: found.digest, repositoryId: found.repository.id });
+    if (ruling.row.name === 'POST /images/create') return;
+    for (const scope of await this.policyScopes(call, found.repository)) {
+      const admission = await this.admission.admit(ctx, { repository: found.path, digest: found.digest, scope });
+      if (!admission.allowed) {
+        throw clustersProblem('image-refused', {
+          detail: `${found.path}@${found.digest}: ${admission.explanation}`, extra: { reason: admission.reason, repository: found.path, digest: found.digest, verdictId: admission.verdictId },
+        });
+      }
+    }
+    if (call.ruling.rollback && named.digest === null) throw clustersProblem('image-not-pinned', { detail: `The former spec runs ${image.reference}, which is not pinned; deploy it anew.` });
+    put(ruling.body, image.pointer, `${registryPublicHost}/${found.path}@${found.digest}`);
+  }
+
+  private policyScopes(call: Call, repository: ResourceRef | null): Promise<string[]> {
+    const place: ResourceRef = call.collectionId !== null ? { kind: 'collection', id: call.collectionId } : this.refOf(call, call.target!);
+    return this.images.policyScopes(call.ctx, { clusterId: call.cluster.id, collectionIds: this.access.collectionsAbove(place).map(({ id }) => id), repository });
+  }
+
+  /** A service gets a pull credential of its own in place of whatever the caller sent. */
+  private async exchangeAuth(call: Call): Promise<void> {
+    const { ctx, cluster, ruling, target } = call;
+    if (ruling.row.target.kind !== 'service' || ruling.body === null) return;
+    const [image] = call.images;
+    if (!image || ruling.rollback) return;
+    const holder = target ? this.refOf(call, target) : { kind: 'service', id: call.claims[0]!.id };
+    // A service that is nobody's keeps what it has.
+    if (holder.kind !== 'service' || holder.parent !== undefined) return;
+    call.auth = await this.credentials.ensure(ctx, { clusterId: cluster.id, holderId: holder.id, repositoryId: image.repositoryId });
+  }
+
+  // --- objects
+
+  /** Asks the engine; null where it has no such object, or more than one that the name could mean. */
+  private async look(call: Call, kind: EngineKind, id: string): Promise<Seen | null> {
+    if (!canInspect(kind)) throw new Error(`calls on one ${kind} are not passed on`);
+    const answer = await call.engine.inspect(inspectPath(kind, id));
+    const seen = answer === null ? null : readSeen(kind, answer);
+    if (kind !== 'exec' || !seen?.partOf) return seen;
+    // An exec is judged by its container, and that, where swarm runs it, by its service.
+    const container = await this.look(call, 'container', seen.partOf.id);
+    if (!container) return null;
+    const isOwned = call.owners.find('container', { id: container.id }) !== null;
+    return isOwned || !container.partOf ? seen : { ...seen, partOf: container.partOf };
+  }
+
+  /** The resource by which rights on an object are judged. */
+  private refOf(call: Call, seen: Seen): ResourceRef {
+    return refOf(call.owners, call.cluster.id, seen);
+  }
+
+  /** Whether nothing of the kind is hidden from the caller, so that answers go out as they come. */
+  private seesAll(ctx: Context, operation: Operation, kind: EngineKind): boolean {
+    return this.access.listScope(ctx, operation, kind) === null;
+  }
+
+  // --- creating
+
+  private async claim(call: Call, volumes: string[]): Promise<void> {
+    const { ctx, cluster, ruling, collectionId } = call;
+    if (collectionId === null) {
+      this.keepLabels(call);
+      return;
+    }
+    const createdBy = ctx.actor.id;
+    for (const made of ruling.creates) {
+      if (!isOwnedKind(made.kind)) continue;
+      if (made.kind === 'volume' && (await this.isThere(call, made.name))) continue;
+      const { kind } = made;
+      const isThere = async (id: string): Promise<boolean> => (await this.look(call, kind, id)) !== null;
+      const claim = await this.named(made.name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind, name: made.name === '' ? null : made.name, collectionId, createdBy, isThere }));
+      call.claims.push({ id: claim, name: made.name });
+      const name = made.name === '' ? claim : made.name;
+      const labels = labelsOf(ruling.body);
+      if (!labels) continue;
+      labels[collectionLabel] = this.access.listCollectionFacts().get(collectionId)?.path ?? collectionId;
+      labels[claimLabel] = claim;
+      labels[sealLabel] = this.ownership.collectionSeal(cluster.id, made.kind, name, collectionId);
+    }
+    for (const name of volumes) call.claims.push({ id: await this.named(name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId, createdBy })), name });
+  }
+
+  /** Whose a taken name is, is nobody's business. */
+  private async named<T>(name: string, claim: () => Promise<T>): Promise<T> {
+    try {
+      return await claim();
+    } catch (error) {
+      if (error instanceof Problem && error.code === 'clusters.name-claimed') throw nameTaken(name);
+      throw error;
+    }
+  }
+
+  /** Clients that write a spec anew (`docker stack deploy`) leave out our labels: they stay as they are. */
+  private keepLabels({ ruling, target }: Call): void {
+    const kept = Object.entries(target?.labels ?? {}).filter(([name]) => name.startsWith('io.gantry.'));
+    if (kept.length === 0 || !['service', 'secret', 'config', 'node'].includes(ruling.row.target.kind) || !ruling.row.name.endsWith('/update')) return;
+    const labels = labelsOf(ruling.body);
+    if (labels) for (const [name, value] of kept) labels[name] = value;
+  }
+
+  /** A volume that is there is not made again: the engine answers the one that there is, so it must be the caller's to see. */
+  private async isThere(call: Call, name: string): Promise<boolean> {
+    if (name === '') return false;
+    const seen = await this.look(call, 'volume', name);
+    if (!seen) return false;
+    const ref = this.refOf(call, seen);
+    if (!this.access.can(call.ctx, 'volume:use', ref).allowed) throw nameTaken(name);
+    call.checks.push({ operation: 'volume:use', ref });
+    return true;
+  }
+
+  private async release(call: Call): Promise<void> {
+    for (const claim of call.claims) {
+      await this.ownership.release(call.ctx, claim.id);
+      if (call.auth) await this.credentials.end(call.ctx, call.cluster.id, claim.id);
+    }
+  }
+
+  // --- the passage
+
+  private passage(call: Call, request: GatewayRequest): Passage {
+    const { ctx, ruling, way, match, match: { row } } = call;
+    const checks = [...call.checks];
+    // The engine is asked for the object that was judged, not for whatever the name means by then.
+    const path = call.target && call.target.kind !== 'image' ? row.path.replace(/\{\w+\}/, encodeURIComponent(call.target.id)) : match.path;
+    const body = ruling.stream ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
+    const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
+    const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
+    return {
+      method: row.method,
+      target: `/v1.${versionFor(match, call.engine)}${path}${ruling.query}`,
+      body,
+      headers: { ...(Buffer.isBuffer(body) ? { 'content-type': 'application/json' } : {}), ...(registryAuth === null ? {} : { 'x-registry-auth': registryAuth }) },
+      connection: row.connection,
+      filter: this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed }),
+      whole: this.wholeOf(call, seesAll),
+      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
+      ended: row.audit === 'never' || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
+    };
+  }
+
+  private wholeOf(call: Call, seesAll: boolean): Passage['whole'] {
+    const { ctx, cluster, ruling, match: { row } } = call;
+    if (call.claims.length > 0) return async (status, body) => this.made(call, status, body);
+    if (row.method === 'DELETE' && call.target && isOwnedKind(call.target.kind)) {
+      const { kind, id } = call.target;
+      return async (status, body) => {
+        if (status < 300) {
+          const ref = this.refOf(call, call.target!);
+          await this.ownership.forget(ctx, { clusterId: cluster.id, kind, engineId: id });
+          if (kind === 'service' && ref.parent === undefined) await this.credentials.end(ctx, cluster.id, ref.id);
+        }
+        return { status, body: status >= 400 && !seesAll ? refusalFor(kind, status, body) : body };
+      };
+    }
+    if (row.name === 'POST /containers/{id}/rename' && call.target) {
+      const { id } = call.target;
+      return async (status, body) => {
+        if (status < 300) await this.ownership.rename(ctx, { clusterId: cluster.id, kind: 'container', engineId: id, name: ruling.creates[0]?.name ?? id });
+        return { status, body: status === 409 && !seesAll ? message('The name is taken.') : body };
+      };
+    }
+    return null;
+  }
+
+  /** After a create: binds what was claimed to the engine's id, or lets it go. */
+  private async made(call: Call, status: number, body: Buffer): Promise<{ status: number; body: Buffer }> {
+    const { ctx, ruling } = call;
+    if (status >= 300) {
+      await this.release(call);
+      // The engine's own words name whose the name is.
+      return { status, body: status === 409 ? message(nameTaken(ruling.creates[0]?.name ?? '').detail) : body };
+    }
+    const answer = JSON.parse(body.toString()) as Record<string, unknown>;
+    const id = answer['Id'] ?? answer['ID'] ?? answer['Name'];
+    if (typeof id !== 'string' || id === '') throw clustersProblem('engine-failed', { detail: 'The engine answered without an id.' });
+    const own = ruling.creates.length > 0 ? 1 : 0;
+    for (const [index, claim] of call.claims.entries()) {
+      if (index < own) await this.ownership.bind(ctx, claim.id, id, ...(claim.name === '' ? [] : [claim.name]));
+      else await this.ownership.bind(ctx, claim.id, claim.name, claim.name);
+    }
+    return { status, body };
+  }
+
+  /** @param status what the engine answered; null: it did not, or has not yet where the call may last */
+  private async record(call: Call, status: number | null): Promise<void> {
+    const { cluster, ruling, match, match: { row }, target } = call;
+    const entry: AuditEntry = {
+      action: actionOf(row.operations[0], row.target.kind),
+      resource: { kind: 'cluster', id: cluster.id, name: cluster.name },
+      outcome: row.connection !== 'plain' || (status !== null && status < 400) ? 'success' : 'failed',
+      detail: {
+        call: row.name, status, object: target ? target.name || target.id : (ruling.creates[0]?.name ?? (match.name === '' ? null : match.name)), ...(target ? { id: target.id } : {}),
+        ...(call.collectionId === null ? {} : { collection: call.collectionId }), ...(call.images.length === 0 ? {} : { images: call.images.map(({ repository, digest }) => `${repository}@${digest}`) }),
+        ...(ruling.needs.length === 0 ? {} : { options: [...new Set(ruling.needs.map(({ operation }) => operation))] }),
+      },
+    };
+    try {
+      await this.audit.record(call.ctx, entry);
+    } catch (error) {
+      this.logger.error({ error: (error as Error).message, entry }, 'an engine call could not be put on record');
+    }
+  }
+}
+
+/**
+ * In which version the engine is asked: the caller's, so that answers look as it expects. Never below 1.41: in older ones what is absent means
+ * other things (the host's cgroup namespace, for one), and bodies were judged by what it means now.
+ */
+function versionFor(match: EngineMatch, engine: EngineClient): number {
+  const newest = Number(engine.apiVersion.split('.')[1]);
+  if (match.versioned && match.minor > newest) throw clustersProblem('call-too-new', { detail: `client version 1.${match.minor} is too new. Maximum supported API version is 1.${newest}` });
+  return match.versioned ? Math.max(match.minor, Math.min(newest, 41)) : newest;
+}
+
+function forbidden(detail: string): Problem {
+  return clustersProblem('call-forbidden', { detail });
+}
+
+function nameTaken(name: string): Problem {
+  return clustersProblem('name-claimed', { detail: `The name ${JSON.stringify(name)} is taken.` });
+}
+
+function message(text: string): Buffer {
+  return Buffer.from(JSON.stringify({ message: text }));
+}
+
+/** Why something can't be removed, without whose things keep it. */
+function refusalFor(kind: EngineKind, status: number, body: Buffer): Buffer {
+  if (status === 404) return body;
+  return message(`The ${kind} could not be removed: it is in use, or the engine refused.`);
+}
+
+/** `engine.container.create`, from the operation that the call needs. */
+function actionOf(operation: Operation | undefined, kind: EngineKind): string {
+  return operation === undefined ? `engine.${kind}` : `engine.${operation.replaceAll(':', '.')}`;
+}
+
+/** The labels of the object itself, made where it has none; null where the call has no body. */
+function labelsOf(body: Value): Record<string, Value> | null {
+  if (typeof body !== 'object' || body === null || Array.isArray(body) || !isPlain(body)) return null;
+  const present = body['Labels'];
+  if (typeof present === 'object' && present !== null && !Array.isArray(present) && isPlain(present)) return present as Record<string, Value>;
+  const made = Object.create(null) as Record<string, Value>;
+  body['Labels'] = made;
+  return made;
+}
+
+function isPlain(value: object): value is Record<string, Value> {
+  return Object.getPrototypeOf(value) === null;
+}
+
+/** Writes a string at a JSON pointer that the ruling itself named. */
+function put(body: Value, pointer: string, text: string): void {
+  const steps = pointer.split('/').slice(1).map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const last = steps.pop();
+  let at: Value = body;
+  for (const step of steps) at = (at as Record<string, Value>)[step] ?? null;
+  if (last === undefined || typeof at !== 'object' || at === null || !(last in at)) throw new Error(`nothing at ${pointer} to write to`);
+  (at as Record<string, Value>)[last] = text;
+}
+
+/** Whether a body's value at a pointer is another than the object has. */
+function changes(pointer: string, body: Value, present: unknown): boolean {
+  const read = (from: unknown): unknown => pointer.split('/').slice(1).reduce<unknown>((at, step) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[step] : undefined), from);
+  return read(body) !== read(present);
+}
+
+/** The image that a service runs now; null for anything else. */
+function presentImage(target: Seen | null): string | null {
+  const at = (from: unknown, key: string): unknown => (typeof from === 'object' && from !== null ? (from as Record<string, unknown>)[key] : undefined);
+  const image = at(at(at(at(target?.raw, 'Spec'), 'TaskTemplate'), 'ContainerSpec'), 'Image');
+  return typeof image === 'string' ? image : null;
+}
+
+function authHeader({ username, password, serverAddress }: RegistryAuth): string {
+  return Buffer.from(JSON.stringify({ username, password, serveraddress: serverAddress })).toString('base64url');
+}
+
+/** The header as an engine reads it: base64url of a JSON object, of which only what signs in is kept. */
+function checkedAuth(header: string): string {
+  let auth: unknown = null;
+  try {
+    if (header.length <= 16_384 && /^[A-Za-z0-9_+/=-]*$/.test(header)) auth = JSON.parse(Buffer.from(header, 'base64url').toString());
+  } catch {
+    auth = null;
+  }
+  if (typeof auth !== 'object' || auth === null) throw clustersProblem('spec-invalid', { detail: 'X-Registry-Auth is not base64url of a JSON object.', errors: [{ pointer: 'header/x-registry-auth', detail: 'not of the form that engines read' }] });
+  const kept = Object.fromEntries(Object.entries(auth).filter(([key, value]) => ['username', 'password', 'serveraddress', 'identitytoken', 'registrytoken', 'auth', 'email'].includes(key) && typeof value === 'string'));
+  return Buffer.from(JSON.stringify(kept)).toString('base64url');
+}

@@ -1,0 +1,25 @@
+import type { Transform } from 'node:stream';
+import type { Connection } from '../engine-api/table';
+
+/** One call that may be passed to an engine, in our own words. */
+export interface Passage {
+  method: string;
+  /** Path and query for the engine, beginning with the version prefix. */
+  target: string;
+  /** Our own serialisation; `stream`: the caller's bytes as they come; null: none. */
+  body: Buffer | 'stream' | null;
+  /** Headers for the engine besides those the transport sets itself; names in lower case. */
+  headers: Readonly<Record<string, string>>;
+  connection: Connection;
+  /** What a successful (2xx) answer's body goes through; null: as it is. */
+  filter: (() => Transform) | null;
+  /**
+   * For answers that must be read whole before anything of them goes out (a create's id): gets the engine's status and body (at most
+   * 1 MiB), answers what is sent instead. Called for every status. Null: not needed.
+   */
+  whole: ((status: number, body: Buffer) => Promise<{ status: number; body: Buffer }>) | null;
+  /** Whether the caller may still do this; asked about once a second while bytes flow either way, and at `recheck`. */
+  stillAllowed: () => Promise<boolean>;
+  /** Called once when all is over: the engine's status, or null where it never answered. */
+  ended: ((status: number | null) => void) | null;
+}

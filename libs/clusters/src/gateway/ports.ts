@@ -1,0 +1,18 @@
+import type { Context } from '@gantry/platform';
+import type { ResourceRef } from '@gantry/access';
+
+/** Port: what the gateway must know of images, and of the policies that count where they run. Bound by the apps; boot fails when it is unbound. */
+export abstract class GatewayImages {
+  /**
+   * The image that a path of the managed registry (`namespace/name`) and a tag or digest name, with the repository on which the pull right is
+   * judged; null when there is none.
+   */
+  abstract resolve(ctx: Context, path: string, reference: string): Promise<{ repository: ResourceRef; path: string; digest: string } | null>;
+  /**
+   * Scopes with a signature policy that count for what runs of this repository (null: of none of ours) on this cluster in a collection: its own, those of the
+   * collection and of the ones above it, and those of the environments of the cluster that lie in any of these.
+   */
+  abstract policyScopes(ctx: Context, where: { clusterId: string; collectionIds: readonly string[]; repository: ResourceRef | null }): Promise<string[]>;
+  /** Paths of all repositories that the caller may pull. */
+  abstract pullable(ctx: Context): Promise<ReadonlySet<string>>;
+}

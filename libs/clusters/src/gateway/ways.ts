@@ -1,0 +1,34 @@
+/** How calls of a row go on, where they do. */
+export interface Way {
+  /** Whether the caller's own credentials for a registry go with it. Never where the engine would keep them. */
+  registryAuth: boolean;
+}
+
+const plainly: Way = { registryAuth: false };
+
+/**
+ * The rows that go on. Every other row of the table is refused until all of its rules are kept: what builds, loads, names and pushes images, the
+ * swarm's own making, and plugins.
+ */
+const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
+  ...[
+    'GET /_ping', 'HEAD /_ping', 'GET /version', 'GET /info', 'GET /events', 'GET /system/df',
+    'GET /containers/json', 'POST /containers/create', 'GET /containers/{id}/json', 'GET /containers/{id}/top', 'GET /containers/{id}/logs', 'GET /containers/{id}/changes', 'GET /containers/{id}/export',
+    'GET /containers/{id}/stats', 'POST /containers/{id}/resize', 'POST /containers/{id}/start', 'POST /containers/{id}/stop', 'POST /containers/{id}/restart', 'POST /containers/{id}/kill',
+    'POST /containers/{id}/update', 'POST /containers/{id}/rename', 'POST /containers/{id}/pause', 'POST /containers/{id}/unpause', 'POST /containers/{id}/attach', 'GET /containers/{id}/attach/ws',
+    'POST /containers/{id}/wait', 'DELETE /containers/{id}', 'HEAD /containers/{id}/archive', 'GET /containers/{id}/archive', 'PUT /containers/{id}/archive', 'POST /containers/prune',
+    'POST /containers/{id}/exec', 'POST /exec/{id}/start', 'POST /exec/{id}/resize', 'GET /exec/{id}/json',
+    'GET /images/json', 'GET /images/{name}/json', 'GET /images/{name}/history',
+    'GET /networks', 'GET /networks/{id}', 'POST /networks/create', 'DELETE /networks/{id}', 'POST /networks/{id}/connect', 'POST /networks/{id}/disconnect', 'POST /networks/prune',
+    'GET /volumes', 'GET /volumes/{name}', 'POST /volumes/create', 'DELETE /volumes/{name}', 'POST /volumes/prune',
+    'GET /services', 'GET /services/{id}', 'POST /services/create', 'POST /services/{id}/update', 'DELETE /services/{id}', 'GET /services/{id}/logs', 'GET /tasks', 'GET /tasks/{id}', 'GET /tasks/{id}/logs',
+    'GET /secrets', 'POST /secrets/create', 'GET /secrets/{id}', 'DELETE /secrets/{id}', 'GET /configs', 'POST /configs/create', 'GET /configs/{id}', 'DELETE /configs/{id}',
+    'GET /nodes', 'GET /nodes/{id}', 'POST /nodes/{id}/update', 'GET /swarm',
+  ].map((name): [string, Way] => [name, plainly]),
+  ['POST /images/create', { registryAuth: true }],
+]);
+
+/** How calls of the row go on; null: they do not. */
+export function howPassed(row: string): Way | null {
+  return ways.get(row) ?? null;
+}

@@ -1,0 +1,234 @@
+import { spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { unzipSync } from 'fflate';
+import { eventually } from '@gantry/platform/testing';
+import { callEngine, savedImage, webImage } from '../lab';
+import { DockerCli, Gantry, run, type Api } from './gantry';
+
+interface Certificate {
+  id: string;
+}
+
+/** A person with a client bundle: the stock CLI, told where to go by nothing but the bundle's files. */
+class Bundle {
+  readonly folder = mkdtempSync(join(tmpdir(), 'gantry-bundle-'));
+  readonly config = mkdtempSync(join(tmpdir(), 'gantry-docker-'));
+  readonly env: Record<string, string>;
+
+  private constructor(zip: Buffer, host: string) {
+    for (const [name, bytes] of Object.entries(unzipSync(zip))) {
+      const file = join(this.folder, name);
+      mkdirSync(dirname(file), { recursive: true });
+      if (!name.endsWith('/')) writeFileSync(file, bytes, { mode: 0o600 });
+    }
+    this.env = { DOCKER_HOST: host, DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: this.folder, DOCKER_CONFIG: this.config };
+  }
+
+  static async of(api: Api, gantry: Gantry): Promise<Bundle> {
+    const answer = await fetch(`${gantry.ready!.http}/api/v1/me/bundle`, { headers: { authorization: `Bearer ${api.token}` } });
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/zip']);
+    return new Bundle(Buffer.from(await answer.arrayBuffer()), gantry.ready!.gateway);
+  }
+
+  run(...argv: string[]): { code: number | null; stdout: string; stderr: string } {
+    return run('docker', argv, { env: this.env });
+  }
+
+  ok(...argv: string[]): string {
+    const result = this.run(...argv);
+    if (result.code !== 0) throw new Error(`docker ${argv.join(' ')}: exit ${result.code}\n${result.stdout}${result.stderr}`);
+    return result.stdout.trim();
+  }
+
+  /** What the CLI says where it fails. */
+  refused(...argv: string[]): string {
+    const result = this.run(...argv);
+    expect([argv.join(' '), result.code]).not.toEqual([argv.join(' '), 0]);
+    return result.stderr;
+  }
+
+  remove(): void {
+    for (const folder of [this.folder, this.config]) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The engine's API behind the gateway, with the stock docker CLI and client bundles; the engine itself, on its own socket, is the oracle. */
+describe('the engine gateway', () => {
+  let gantry: Gantry;
+  let admin: Api;
+  let anns: Api;
+  let raw: DockerCli;
+  let ann: Bundle;
+  let bob: Bundle;
+  let boss: Bundle;
+  let image: string;
+  const scratch = mkdtempSync(join(tmpdir(), 'gantry-gateway-'));
+
+  beforeAll(async () => {
+    gantry = await Gantry.prepare({ flags: ['--no-sample'] });
+    await gantry.start();
+    admin = await gantry.api('admin', gantry.adminPassword());
+    raw = new DockerCli(gantry.ready!.engine);
+    const made = async (path: string, body: unknown): Promise<void> => {
+      const { status, body: answer } = await admin.post(path, body);
+      if (status !== 201) throw new Error(`${path}: ${status} ${JSON.stringify(answer)}`);
+    };
+    for (const name of ['ann', 'bob']) await made('/api/v1/users', { name, password: `${name} has a long password` });
+    await made('/api/v1/organizations', { name: 'acme' });
+    expect((await admin.send('PUT', '/api/v1/organizations/acme/members/ann', { role: 'member' })).status).toBe(200);
+    await made('/api/v1/repositories', { namespace: 'acme', name: 'web' });
+    await made('/api/v1/collections', { name: 'floor', parent: '/' });
+    expect((await admin.send('PUT', '/api/v1/placements/cluster/local', { collection: '/floor' })).status).toBe(200);
+    for (const subject of ['ann', 'bob']) await made('/api/v1/grants', { subject, role: 'viewonly', collection: '/floor' });
+    image = `${gantry.ready!.registry}/acme/web:one`;
+    raw.ok(['login', '-u', 'admin', '--password-stdin', gantry.ready!.registry], { input: gantry.adminPassword() });
+    const file = join(scratch, 'image.tar');
+    writeFileSync(file, await savedImage(await webImage({ version: 'one', behaviour: 'ok' }), image));
+    raw.ok(['load', '-q', '-i', file]);
+    raw.ok(['push', image]);
+    raw.ok(['run', '-d', '--name', 'raw', '--network', 'none', image]);
+    anns = await gantry.api('ann', 'ann has a long password');
+    ann = await Bundle.of(anns, gantry);
+    bob = await Bundle.of(await gantry.api('bob', 'bob has a long password'), gantry);
+    boss = await Bundle.of(admin, gantry);
+  }, 300_000);
+  afterAll(async () => {
+    for (const bundle of [ann, bob, boss]) bundle?.remove();
+    raw?.remove();
+    await gantry.remove();
+    rmSync(scratch, { recursive: true, force: true });
+  }, 120_000);
+
+  const names = (text: string): string[] => text.split('\n').filter(Boolean).sort();
+  const inspect = (name: string): unknown => JSON.parse(raw.ok(['inspect', name]));
+  /** All containers, as the engine tells of them on its own socket. */
+  const everything = async (): Promise<unknown> => callEngine(gantry.ready!.engine.replace('unix://', ''), 'GET', '/v1.41/containers/json?all=1');
+
+  it('lets a person work on what is theirs with the stock CLI', () => {
+    expect(ann.ok('ps', '-aq')).toBe('');
+    const id = ann.ok('run', '-d', '--name', 'web', '--network', 'none', image);
+    expect(id).toMatch(/^[0-9a-f]{64}$/);
+    expect(names(ann.ok('ps', '-a', '--format', '{{.Names}}'))).toEqual(['web']);
+    const [seen] = inspect('web') as [{ Image: string; Config: { Image: string; Labels: Record<string, string> } }];
+    expect(seen.Config.Image).toMatch(/\/acme\/web@sha256:[0-9a-f]{64}$/);
+    expect(seen.Config.Labels).toMatchObject({ 'io.gantry.collection': '/Shared/Private/ann' });
+    expect(ann.ok('inspect', '-f', '{{.State.Running}}', 'web')).toBe('true');
+    expect(ann.ok('exec', 'web', '/bin/sh', '-c', 'echo $VERSION')).toBe('one');
+    expect(run('docker', ['exec', '-i', 'web', '/bin/sh', '-c', 'read line; echo got $line'], { env: ann.env, input: 'a line\n' }).stdout).toBe('got a line\n');
+    expect(ann.run('exec', 'web', '/bin/sh', '-c', 'exit 7').code).toBe(7);
+    writeFileSync(join(scratch, 'note'), 'a note');
+    ann.ok('cp', join(scratch, 'note'), 'web:/note');
+    ann.ok('cp', 'web:/note', join(scratch, 'back'));
+    expect(run('cat', [join(scratch, 'back')]).stdout).toBe('a note');
+    expect(ann.ok('top', 'web')).toContain('httpd');
+    ann.ok('rename', 'web', 'site');
+    expect(names(ann.ok('ps', '--format', '{{.Names}}'))).toEqual(['site']);
+    ann.ok('stop', '-t', '0', 'site');
+    ann.ok('start', 'site');
+    ann.ok('kill', 'site');
+    expect(ann.ok('wait', 'site')).toBe('137');
+    ann.ok('rm', 'site');
+    expect(names(raw.ok(['ps', '-a', '--format', '{{.Names}}']))).toEqual(['raw']);
+  });
+
+  it('keeps networks, volumes, secrets and configs apart too', () => {
+    for (const kind of ['network', 'volume']) {
+      ann.ok(kind, 'create', `anns-${kind}`);
+      expect(names(ann.ok(kind, 'ls', '--format', '{{.Name}}'))).toContain(`anns-${kind}`);
+      expect(names(bob.ok(kind, 'ls', '--format', '{{.Name}}'))).not.toContain(`anns-${kind}`);
+      expect(bob.refused(kind, 'inspect', `anns-${kind}`)).toMatch(/not found|no such/i);
+      expect(bob.refused(kind, 'rm', `anns-${kind}`)).toMatch(/not found|no such/i);
+    }
+    for (const kind of ['secret', 'config']) {
+      writeFileSync(join(scratch, 'value'), 'a value');
+      ann.ok(kind, 'create', `anns-${kind}`, join(scratch, 'value'));
+      expect(names(bob.ok(kind, 'ls', '--format', '{{.Name}}'))).toEqual([]);
+      expect(bob.refused(kind, 'rm', `anns-${kind}`)).toMatch(/not found|no such/i);
+      ann.ok(kind, 'rm', `anns-${kind}`);
+    }
+    ann.ok('run', '-d', '--name', 'joined', '--network', 'anns-network', '-v', 'anns-volume:/data', '-v', 'fresh:/fresh', image);
+    expect(names(ann.ok('volume', 'ls', '-q'))).toEqual(['anns-volume', 'fresh']);
+    const before = inspect('joined');
+    expect(bob.refused('run', '-d', '-v', 'anns-volume:/data', '--network', 'none', image)).toMatch(/no such|not found/i);
+    expect(bob.refused('network', 'connect', 'anns-network', 'joined')).toMatch(/no such|not found/i);
+    expect(inspect('joined')).toEqual(before);
+    ann.ok('rm', '-f', 'joined');
+    ann.ok('volume', 'rm', 'anns-volume', 'fresh');
+    ann.ok('network', 'rm', 'anns-network');
+  });
+
+  it('says of what is hidden what it says of what is not there', async () => {
+    const before = await everything();
+    for (const [verb, ...rest] of [['inspect'], ['stop'], ['rm', '-f'], ['exec'], ['logs'], ['start'], ['kill'], ['export']] as const) {
+      const tail = verb === 'exec' ? ['true'] : [];
+      const hidden = ann.refused(verb, ...rest, 'raw', ...tail).replaceAll('raw', 'X');
+      const missing = ann.refused(verb, ...rest, 'nothing', ...tail).replaceAll('nothing', 'X');
+      expect(hidden).toBe(missing);
+    }
+    const [{ Id }] = inspect('raw') as [{ Id: string }];
+    expect(ann.refused('inspect', Id.slice(0, 12))).toContain('No such');
+    expect(ann.refused('run', '-d', '--name', 'raw', '--network', 'none', image)).not.toContain(Id.slice(0, 12));
+    expect(await everything()).toEqual(before);
+    expect(names(boss.ok('ps', '-a', '--format', '{{.Names}}'))).toEqual(['raw']);
+  });
+
+  it('refuses what reaches the host, and images that may not run', async () => {
+    const before = await everything();
+    const plain = ['run', '-d', '--network', 'none'];
+    for (const flags of [['--privileged'], ['-v', '/:/host'], ['--mount', 'type=bind,source=/etc,target=/x'], ['--cap-add', 'SYS_ADMIN'], ['--pid', 'host'], ['--ipc', 'host'], ['--uts', 'host'], ['--device', '/dev/null'],
+      ['--security-opt', 'seccomp=unconfined'], ['--cgroupns', 'host'], ['--runtime', 'other'], ['--volumes-from', 'raw'], ['--mount', 'type=volume,target=/x,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/']]) {
+      expect(ann.refused(...plain, ...flags, image)).toMatch(/container:create:|No such container/);
+    }
+    expect(ann.refused('run', '-d', '--network', 'host', image)).toContain('container:create:host-network');
+    expect(ann.refused('run', '-d', '--network', 'container:raw', image)).toContain('No such container');
+    expect(ann.refused(...plain, 'alpine')).toContain('is not from');
+    expect(ann.refused(...plain, raw.ok(['images', '-q', image]))).toContain('is not from');
+    // bob may not pull it, though the node holds it.
+    expect(bob.refused(...plain, image)).toMatch(/No such image|denied|not found/i);
+    expect(ann.refused('swarm', 'leave', '--force')).toMatch(/not passed on/);
+    expect(ann.refused('build', scratch)).not.toBe('');
+    expect(await everything()).toEqual(before);
+  });
+
+  it('judges signatures by the policies that count where it would run', async () => {
+    const made = async (path: string, body: unknown): Promise<void> => expect([(await admin.post(path, body)).status, path]).toEqual([201, path]);
+    const publicKeyPem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    await made('/api/v1/signing-keys', { name: 'release', account: 'acme', publicKeyPem });
+    await made('/api/v1/environments', { name: 'lab', account: 'ann', cluster: 'local' });
+    await made('/api/v1/signature-policies', { name: 'lab', environment: 'lab', mode: 'enforce', keys: ['release'] });
+    const before = await everything();
+    expect(ann.refused('run', '-d', '--network', 'none', image)).toContain('sign');
+    expect(await everything()).toEqual(before);
+    const [policy] = (await admin.get<{ items: { id: string; version: number }[] }>('/api/v1/signature-policies?environment=lab')).body.items;
+    expect((await admin.send('DELETE', `/api/v1/signature-policies/${policy!.id}`, undefined, { 'if-match': `"${policy!.version}"` })).status).toBe(204);
+    expect(ann.ok('run', '--rm', '--network', 'none', image, '/bin/sh', '-c', 'echo runs')).toBe('runs');
+  });
+
+  it('ends what runs when the certificate is revoked', async () => {
+    ann.ok('run', '-d', '--name', 'long', '--network', 'none', image);
+    const child = spawn('docker', ['exec', '-i', 'long', '/bin/sh', '-c', 'echo begun; while read line; do echo $line; done'], { env: { ...process.env, ...ann.env }, stdio: ['pipe', 'pipe', 'ignore'] });
+    try {
+      let out = '';
+      child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+      await eventually('the exec runs', () => out.includes('begun'), 20);
+      const { items } = (await anns.get<{ items: Certificate[] }>('/api/v1/me/certificates')).body;
+      const began = Date.now();
+      for (const { id } of items) expect((await anns.send('DELETE', `/api/v1/me/certificates/${id}`)).status).toBe(204);
+      await eventually('the exec has ended', () => child.exitCode !== null, 10);
+      expect(Date.now() - began).toBeLessThan(2_500);
+      expect(ann.refused('ps')).toMatch(/certificate|unauthor|sign in|credential/i);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('puts on record who did what', async () => {
+    const rows = (await admin.get<{ items: { action: string; outcome: string; actor: { name: string }; detail: Record<string, unknown> }[] }>('/api/v1/audit?limit=200')).body.items;
+    const said = rows.filter(({ actor }) => actor.name === 'ann').map(({ action, outcome }) => `${action} ${outcome}`);
+    for (const each of ['engine.container.create success', 'engine.container.create refused', 'engine.container.exec success', 'engine.container.remove success', 'engine.network.create success', 'certificate.revoke success']) expect(said).toContain(each);
+    expect(JSON.stringify(rows)).not.toContain('a value');
+  });
+});
