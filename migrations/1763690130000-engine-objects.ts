@@ -41,7 +41,7 @@ export class EngineObjects1763690130000 implements MigrationInterface {
       -- Which rows have changed; of many only in which cluster. A long name would not fit the payload.
       create function clusters_tell_objects() returns trigger language plpgsql as $$
       begin
-        if (select count(*) from (select 1 from changed limit 101) as some) > 100 then
+        if (select count(*) from (select 1 from changed limit 101) as counted) > 100 then
           perform pg_notify('gantry_engine_objects', cluster_id::text) from (select distinct cluster_id from changed) as clusters;
         elsif tg_table_name = 'clusters_objects' then
           perform pg_notify('gantry_engine_objects', cluster_id || case when octet_length(name) > 1000 then '' else ' delivery ' || kind || ' ' || name end) from changed;

@@ -28,11 +28,40 @@ create table access_accounts (
   constraint access_accounts_source_check CHECK ((source = ANY (ARRAY['local'::text, 'ldap'::text])))
 );
 
+create table access_authorities (
+  certificate text not null,
+  created_at timestamp with time zone not null,
+  kind text not null,
+  sealed_key text not null,
+  constraint access_authorities_kind_check CHECK ((kind = ANY (ARRAY['client'::text, 'gateway'::text]))),
+  constraint access_authorities_pkey PRIMARY KEY (kind)
+);
+
 create table access_changes (
   at timestamp with time zone default now() not null,
   change jsonb not null,
   version bigint not null,
   constraint access_changes_pkey PRIMARY KEY (version)
+);
+
+create table access_client_certificates (
+  account_id uuid not null,
+  cluster_id uuid,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  fingerprint text not null,
+  id uuid not null,
+  last_used_at timestamp with time zone,
+  limits jsonb,
+  name text not null,
+  revoked_at timestamp with time zone,
+  serial text not null,
+  token_id uuid,
+  constraint access_client_certificates_account_id_fkey FOREIGN KEY (account_id) REFERENCES access_accounts(id) ON DELETE CASCADE,
+  constraint access_client_certificates_fingerprint_key UNIQUE (fingerprint),
+  constraint access_client_certificates_pkey PRIMARY KEY (id),
+  constraint access_client_certificates_serial_key UNIQUE (serial),
+  constraint access_client_certificates_token_id_fkey FOREIGN KEY (token_id) REFERENCES access_tokens(id) ON DELETE SET NULL
 );
 
 create table access_collections (
@@ -391,6 +420,21 @@ create table clusters_clusters (
   constraint clusters_clusters_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'unreachable'::text, 'not-a-manager'::text])))
 );
 
+create table clusters_engine_objects (
+  cluster_id uuid not null,
+  created_at timestamp with time zone not null,
+  created_by uuid,
+  engine_id text,
+  id uuid not null,
+  kind text not null,
+  name text not null,
+  node_id text default ''::text not null,
+  constraint clusters_engine_objects_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_engine_objects_kind_check CHECK ((kind = ANY (ARRAY['container'::text, 'network'::text, 'volume'::text, 'service'::text, 'secret'::text, 'config'::text]))),
+  constraint clusters_engine_objects_name UNIQUE (cluster_id, node_id, kind, name),
+  constraint clusters_engine_objects_pkey PRIMARY KEY (id)
+);
+
 create table clusters_objects (
   cluster_id uuid not null,
   created_at timestamp with time zone default now() not null,
@@ -401,6 +445,18 @@ create table clusters_objects (
   constraint clusters_objects_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
   constraint clusters_objects_kind_check CHECK ((kind = ANY (ARRAY['network'::text, 'secret'::text, 'config'::text, 'service'::text, 'volume'::text]))),
   constraint clusters_objects_pkey PRIMARY KEY (cluster_id, kind, name)
+);
+
+create table clusters_pull_credentials (
+  cluster_id uuid not null,
+  credential_id uuid not null,
+  expires_at timestamp with time zone not null,
+  holder_id uuid not null,
+  repository_id uuid not null,
+  sealed text not null,
+  username text not null,
+  constraint clusters_pull_credentials_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_pull_credentials_pkey PRIMARY KEY (cluster_id, holder_id, repository_id)
 );
 
 create table clusters_relay_calls (
@@ -801,6 +857,12 @@ create table trust_verdicts (
 
 CREATE INDEX access_accounts_owner_id ON public.access_accounts USING btree (owner_id);
 
+CREATE INDEX access_client_certificates_account_id ON public.access_client_certificates USING btree (account_id);
+
+CREATE INDEX access_client_certificates_expires_at ON public.access_client_certificates USING btree (expires_at);
+
+CREATE INDEX access_client_certificates_token_id ON public.access_client_certificates USING btree (token_id) WHERE (token_id IS NOT NULL);
+
 CREATE INDEX access_collections_parent_id ON public.access_collections USING btree (parent_id);
 
 CREATE INDEX access_directory_joins_user_id ON public.access_directory_joins USING btree (user_id);
@@ -861,7 +923,13 @@ CREATE UNIQUE INDEX clusters_clusters_name ON public.clusters_clusters USING btr
 
 CREATE UNIQUE INDEX clusters_clusters_swarm ON public.clusters_clusters USING btree (swarm_id);
 
+CREATE UNIQUE INDEX clusters_engine_objects_engine_id ON public.clusters_engine_objects USING btree (cluster_id, kind, engine_id) WHERE ((engine_id IS NOT NULL) AND (kind <> 'volume'::text));
+
+CREATE INDEX clusters_engine_objects_named ON public.clusters_engine_objects USING btree (cluster_id, kind, name);
+
 CREATE INDEX clusters_objects_engine_id ON public.clusters_objects USING btree (cluster_id, kind, engine_id);
+
+CREATE INDEX clusters_pull_credentials_expiry ON public.clusters_pull_credentials USING btree (expires_at);
 
 CREATE INDEX delivery_applications_account_id ON public.delivery_applications USING btree (account_id);
 
@@ -943,6 +1011,40 @@ AS $function$
       end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.clusters_one_owner()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+      begin
+        perform pg_advisory_xact_lock(7263005, hashtext(concat_ws(' ', new.cluster_id, new.kind, new.name)));
+        if tg_table_name = 'clusters_objects' then
+          perform 1 from clusters_engine_objects o where o.cluster_id = new.cluster_id and o.kind = new.kind and o.name = new.name;
+        else
+          perform 1 from clusters_objects o where o.cluster_id = new.cluster_id and o.kind = new.kind and o.name = new.name;
+        end if;
+        if found then
+          return null;
+        end if;
+        return new;
+      end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.clusters_tell_objects()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+      begin
+        if (select count(*) from (select 1 from changed limit 101) as counted) > 100 then
+          perform pg_notify('gantry_engine_objects', cluster_id::text) from (select distinct cluster_id from changed) as clusters;
+        elsif tg_table_name = 'clusters_objects' then
+          perform pg_notify('gantry_engine_objects', cluster_id || case when octet_length(name) > 1000 then '' else ' delivery ' || kind || ' ' || name end) from changed;
+        else
+          perform pg_notify('gantry_engine_objects', cluster_id || ' own ' || id) from changed;
+        end if;
+        return null;
+      end $function$
+;
+
 CREATE TRIGGER audit_checkpoints_change BEFORE DELETE OR UPDATE ON public.audit_checkpoints FOR EACH ROW EXECUTE FUNCTION audit_refuse_change();
 
 CREATE TRIGGER audit_checkpoints_truncate BEFORE TRUNCATE ON public.audit_checkpoints FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
@@ -956,3 +1058,19 @@ CREATE TRIGGER audit_rows_delete BEFORE DELETE ON public.audit_rows FOR EACH ROW
 CREATE TRIGGER audit_rows_truncate BEFORE TRUNCATE ON public.audit_rows FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
 
 CREATE TRIGGER audit_rows_update BEFORE UPDATE ON public.audit_rows FOR EACH ROW EXECUTE FUNCTION audit_allow_sealing();
+
+CREATE TRIGGER clusters_engine_objects_one_owner BEFORE INSERT ON public.clusters_engine_objects FOR EACH ROW EXECUTE FUNCTION clusters_one_owner();
+
+CREATE TRIGGER clusters_engine_objects_tell_delete AFTER DELETE ON public.clusters_engine_objects REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION clusters_tell_objects();
+
+CREATE TRIGGER clusters_engine_objects_tell_insert AFTER INSERT ON public.clusters_engine_objects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION clusters_tell_objects();
+
+CREATE TRIGGER clusters_engine_objects_tell_update AFTER UPDATE ON public.clusters_engine_objects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION clusters_tell_objects();
+
+CREATE TRIGGER clusters_objects_one_owner BEFORE INSERT ON public.clusters_objects FOR EACH ROW EXECUTE FUNCTION clusters_one_owner();
+
+CREATE TRIGGER clusters_objects_tell_delete AFTER DELETE ON public.clusters_objects REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION clusters_tell_objects();
+
+CREATE TRIGGER clusters_objects_tell_insert AFTER INSERT ON public.clusters_objects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION clusters_tell_objects();
+
+CREATE TRIGGER clusters_objects_tell_update AFTER UPDATE ON public.clusters_objects REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION clusters_tell_objects();

@@ -2,7 +2,7 @@ import { Module, type DynamicModule, type Type } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
 import { LOGGER, type Config, type Db, type Logger } from '@gantry/platform';
 import { RoomsModule } from '../../rooms';
-import { accessControllers } from './access';
+import { accessControllers, bundleControllers } from './access';
 import { auditControllers } from './audit';
 import { clustersControllers } from './clusters';
 import { deliveryControllers } from './delivery';
@@ -15,7 +15,9 @@ import { registryControllers } from './registry';
 import { trustControllers } from './trust';
 
 /** Every controller of the REST API. The guard test walks this list. */
-export const controllers: Type[] = [MetaController, ...accessControllers, ...auditControllers, ...registryControllers, ...trustControllers, ...clustersControllers, ...deliveryControllers];
+export const controllers: Type[] = [
+  MetaController, ...accessControllers, ...auditControllers, ...registryControllers, ...trustControllers, ...clustersControllers, ...bundleControllers, ...deliveryControllers,
+];
 
 /** The HTTP process: controllers, the one guard, the one answer shape, the one error face. */
 @Module({})

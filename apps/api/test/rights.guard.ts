@@ -25,7 +25,7 @@ function fill(route: DeclaredRoute, at: Place, ids: Record<Place, Ids>): { path:
   const params: Record<string, string> = {
     org: x, team: 'dev', user: 'outsider', namespace: x, name: route.path.includes('/secrets/') ? 'token' : 'web', tag: '1', digest, app: `${x}-app`, revision: '1', environment: `${x}-env`,
     key: `${x}-key`, policy: id.policy, token: id.token, cluster: at === 'acme' ? 'c1' : 'nosuch', collection: encodeURIComponent(`/Organizations/${x}/sub`), kind: 'repository', resource: `${x}%2Fweb`,
-    role: 'viewonly', grant: uuidv7(), session: uuidv7(), id: ({ releases: id.release, plans: id.plan, deployments: id.deployment, triggers: id.trigger, ldap: id.sync } as Record<string, string>)[noun] ?? uuidv7(),
+    role: 'viewonly', grant: uuidv7(), session: uuidv7(), certificate: uuidv7(), id: ({ releases: id.release, plans: id.plan, deployments: id.deployment, triggers: id.trigger, ldap: id.sync } as Record<string, string>)[noun] ?? uuidv7(),
   };
   if (noun === 'users') params['user'] = at === 'acme' ? 'outsider' : 'nosuch';
   const queries: Record<string, string> = {

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { strFromU8, unzipSync } from 'fflate';
 import { z } from 'zod';
 import { codeOf } from '@gantry/access/testing';
 import { Audit } from '@gantry/audit';
@@ -63,6 +64,7 @@ const covered = [
 /** Answers that show a secret once, or to whom it belongs: nothing else may. */
 const shownOnce = new Set([
   'POST /api/v1/sessions', 'POST /api/v1/tokens', 'POST /api/v1/triggers', 'POST /api/v1/me/second-factor', 'POST /api/v1/me/second-factor/confirm', 'POST /api/v1/me/second-factor/recovery-codes',
+  'GET /api/v1/me/bundle',
 ]);
 
 /** Paths of all fields of a body. */
@@ -234,6 +236,18 @@ describe('secrets', () => {
       const body = JSON.stringify({ repository: 'admin/web', tag: '1' });
       const signature = createHmac('sha256', key).update(body).digest('hex');
       expect((await request('POST /hooks/:trigger', hook, { method: 'POST', headers: { 'content-type': 'application/json', 'x-hub-signature-256': `sha256=${signature}`, 'x-gantry-signature': `sha256=${signature}`, authorization: `Bearer ${key}` }, body })).status).toBeLessThan(500);
+    }
+    // the key of a client bundle, which lies packed in the answer
+    for (const format of ['zip', 'context']) {
+      const bundle = await fetch(`${base}/api/v1/me/bundle?format=${format}&cluster=local`, { headers: { authorization: `Bearer ${token}` } });
+      expect([format, bundle.status, bundle.headers.get('content-type')]).toEqual([format, 200, 'application/zip']);
+      const archive = new Uint8Array(await bundle.arrayBuffer());
+      const key = strFromU8(unzipSync(archive)[format === 'zip' ? 'key.pem' : 'tls/docker/key.pem']!).split('\n');
+      expect(key[0]).toBe('-----BEGIN PRIVATE KEY-----');
+      // What every such key begins with is no secret.
+      canaries.set(key[1]!.slice(-16), 'key of a client bundle');
+      canaries.set(key[2]!, 'key of a client bundle');
+      answers.push({ route: 'the headers of GET /api/v1/me/bundle', text: JSON.stringify([...bundle.headers]) });
     }
     // keys that are made here
     const generated = await send('POST', '/signing-keys', { body: { name: 'ci', account: 'admin', generate: true } });

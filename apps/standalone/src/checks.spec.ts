@@ -13,6 +13,16 @@ describe('portMessage', () => {
   });
 });
 
+describe('pickFreePort', () => {
+  it('picks none that is kept for others', async () => {
+    const asked: number[] = [];
+    // Whatever is free is kept, but for what is asked about the third time.
+    const kept = { includes: (port: number) => asked.push(port) < 3 } as unknown as readonly number[];
+    expect(await pickFreePort(kept)).toBe(asked[2]);
+    expect(asked).toHaveLength(3);
+  });
+});
+
 describe('checkPorts', () => {
   it('blames the port that is taken, and passes again once it is free', async () => {
     const port = await pickFreePort();

@@ -36,8 +36,15 @@ export function tryPort(port: number, address: string): Promise<string | null> {
   });
 }
 
-/** A loopback port that is free now. */
-export function pickFreePort(): Promise<number> {
+/** A loopback port that is free now, and none of those that are kept for others. */
+export async function pickFreePort(kept: readonly number[] = []): Promise<number> {
+  for (;;) {
+    const port = await anyFreePort();
+    if (!kept.includes(port)) return port;
+  }
+}
+
+function anyFreePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

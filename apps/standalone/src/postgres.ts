@@ -54,9 +54,10 @@ const longestSocketFolder = 107 - '/.s.PGSQL.65535'.length;
 
 /**
  * Starts the embedded PostgreSQL of this home, or adopts the one that a killed run left. The first time it makes the
- * cluster (checksums, scram), the role and the database `gantry`. The port is kept for the next start while it is free.
+ * cluster (checksums, scram), the role and the database `gantry`. The port is kept for the next start while it is free;
+ * it is none of `keptPorts`, which others will listen on.
  */
-export async function startPostgres(home: string, children: Children): Promise<RunningPostgres> {
+export async function startPostgres(home: string, children: Children, keptPorts: readonly number[] = []): Promise<RunningPostgres> {
   const user = process.getuid?.() === 0 ? pickDatabaseUser(readFileSync('/etc/passwd', 'utf8')) : null;
   if (process.getuid?.() === 0 && user === null) throw new StartError('PostgreSQL refuses to run as root, and there is no user postgres or nobody; add one, or set DATABASE_URL');
   const base = join(home, 'postgres');
@@ -74,7 +75,7 @@ export async function startPostgres(home: string, children: Children): Promise<R
   if (!existsSync(join(data, 'PG_VERSION'))) await initCluster({ base, data, native, adminPassword, user, logFile: children.logFile('postgres') });
   const pidFile = join(data, 'postmaster.pid');
   await waitFetched(Number(readIfThere(pidFile).split('\n')[0]));
-  const port = await choosePort(base, children.hasOrphan('postgres'));
+  const port = await choosePort(base, children.hasOrphan('postgres'), keptPorts);
   const sockets = join(base, 'sockets');
   makeFolder(sockets, user);
   const settings = {
@@ -196,12 +197,12 @@ function linkLibraries(native: string): void {
   }
 }
 
-async function choosePort(base: string, hasOrphan: boolean): Promise<number> {
+async function choosePort(base: string, hasOrphan: boolean, keptPorts: readonly number[]): Promise<number> {
   const file = join(base, 'port');
   const recorded = Number(readIfThere(file));
-  const isUsable = Number.isInteger(recorded) && recorded > 0 && (hasOrphan || (await tryPort(recorded, '127.0.0.1')) === null);
+  const isUsable = Number.isInteger(recorded) && recorded > 0 && (hasOrphan || (!keptPorts.includes(recorded) && (await tryPort(recorded, '127.0.0.1')) === null));
   if (isUsable) return recorded;
-  const port = await pickFreePort();
+  const port = await pickFreePort(keptPorts);
   writeFileSync(file, `${port}\n`, { mode: 0o600 });
   return port;
 }

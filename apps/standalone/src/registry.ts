@@ -51,7 +51,7 @@ export function registryConfig(options: { port: number; data: string; httpSecret
 }
 
 /** Starts CNCF Distribution on a loopback port that is kept for the next start while it is free. Throws StartError when its binary is missing. */
-export async function startRegistry(home: string, auth: RegistryAuth, path: string, children: Children): Promise<RunningRegistry> {
+export async function startRegistry(home: string, auth: RegistryAuth, path: string, children: Children, keptPorts: readonly number[] = []): Promise<RunningRegistry> {
   const file = findProgram(registryProgram.names, path);
   if (file === null) throw new StartError(`no ${registryProgram.program}: install the package ${registryProgram.debianPackage} or put "registry" on PATH`);
   const base = join(home, 'registry');
@@ -60,7 +60,7 @@ export async function startRegistry(home: string, auth: RegistryAuth, path: stri
   const config = join(base, 'config.yml');
   const previous = existsSync(join(base, 'port')) ? Number(readFileSync(join(base, 'port'), 'utf8')) : 0;
   await children.endOrphan(childSpec({ file, config, base }));
-  const port = Number.isInteger(previous) && previous > 0 && (await tryPort(previous, '127.0.0.1')) === null ? previous : await pickFreePort();
+  const port = Number.isInteger(previous) && previous > 0 && !keptPorts.includes(previous) && (await tryPort(previous, '127.0.0.1')) === null ? previous : await pickFreePort(keptPorts);
   replaceFile(join(base, 'port'), `${port}\n`);
   const secretFile = join(base, 'http-secret');
   if (!existsSync(secretFile)) replaceFile(secretFile, randomBytes(32).toString('base64url'));

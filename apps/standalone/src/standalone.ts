@@ -90,6 +90,8 @@ export async function runStandalone(options: StandaloneOptions, loadApp: () => P
   try {
     removeReady(options.home);
     children.dropStaleRecords();
+    // Ours listen on them only after the parts that may choose their own.
+    const keptPorts = [options.httpPort, options.registryPort, options.samplePort];
     const sampleMark = join(options.home, 'sample-url');
     await step('checks', () => checkPorts(portWishes(options, children.hasOrphan('engine') || existsSync(sampleMark))));
 
@@ -102,7 +104,7 @@ export async function runStandalone(options: StandaloneOptions, loadApp: () => P
       options.external.databaseUrl ??
       (await step('PostgreSQL', async (note) => {
         undo.push({ name: 'PostgreSQL', work: () => children.stop('postgres') });
-        const postgres = await startPostgres(options.home, children);
+        const postgres = await startPostgres(options.home, children, keptPorts);
         note(`127.0.0.1:${postgres.port}${postgres.adopted ? ', adopted' : ''}`);
         return postgres.databaseUrl;
       }));
@@ -113,7 +115,7 @@ export async function runStandalone(options: StandaloneOptions, loadApp: () => P
       options.external.registryUrl ??
       (await step('registry', async (note) => {
         undo.push({ name: 'registry', work: () => children.stop('registry') });
-        const registry = await startRegistry(options.home, await app.prepareRegistryAuth({ options, databaseUrl }), options.path, children);
+        const registry = await startRegistry(options.home, await app.prepareRegistryAuth({ options, databaseUrl }), options.path, children, keptPorts);
         note(`127.0.0.1:${registry.port}`);
         return registry.url;
       }));

@@ -440,12 +440,13 @@ export class Accounts {
   }
 
   /**
-   * Ends an account's sessions but one, and the sign-ins that are under way, in the context's transaction: what proves the account has changed.
-   * Their tokens and remembered passwords are void at once here and within a second elsewhere.
+   * Ends an account's client certificates, its sessions but one, and the sign-ins that are under way, in the context's transaction: what proves the
+   * account has changed. These and remembered passwords are void at once here and within a second elsewhere.
    */
   async endSessions(tx: Context, accountId: string, keep: string | null): Promise<void> {
     await this.db.query(tx, 'update access_accounts set sign_in_epoch = sign_in_epoch + 1 where id = $1 returning 1', [accountId]);
     await this.db.query(tx, 'delete from access_sessions where account_id = $1 and ($2::uuid is null or id <> $2) returning 1', [accountId, keep]);
+    await this.db.query(tx, 'update access_client_certificates set revoked_at = $2 where account_id = $1 and revoked_at is null returning 1', [accountId, this.clock.now()]);
     await this.access.publish(tx, [{ type: 'credentials', accountId }]);
   }
 

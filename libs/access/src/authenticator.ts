@@ -2,6 +2,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { Clock, CONFIG, constantTimeEqual, Db, Sealer, type Actor, type ActorLimits, type Config, type Context } from '@gantry/platform';
 import { Access } from './access';
+import { ClientCertificates } from './client-certificates';
 import { Credentials } from './credentials';
 import type { AccountFacts } from './decide';
 import { nameKey } from './names';
@@ -45,6 +46,7 @@ export class Authenticator implements OnModuleDestroy {
     private readonly sealer: Sealer,
     private readonly access: Access,
     private readonly credentials: Credentials,
+    private readonly certificates: ClientCertificates,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     this.unsubscribe = access.onChange((change) => this.forget(change));
@@ -76,6 +78,19 @@ export class Authenticator implements OnModuleDestroy {
       return actor && constantTimeEqual(nameKey(actor.name), nameKey(username)) ? actor : null;
     }
     return this.actor(await this.remember(`p${username}\0${password}`, () => this.checkPassword(ctx, username, password)));
+  }
+
+  /**
+   * The actor of a client certificate with which a TLS connection was made (so that whoever shows it has its key); null when it is none of ours, over,
+   * revoked, or its account inactive. `fingerprint` is the SHA-256 of `raw` in hexadecimal digits, with or without colons.
+   */
+  async certificate(ctx: Context, shown: { fingerprint: string; raw: Buffer }): Promise<Actor | null> {
+    const fingerprint = hash('sha256', shown.raw, 'hex');
+    if (shown.fingerprint.replaceAll(':', '').toLowerCase() !== fingerprint) return null;
+    return this.actor(await this.remember(`x${fingerprint}`, async () => {
+      const found = await this.certificates.find(ctx, shown.raw);
+      return found && this.fresh({ accountId: found.accountId, credentialId: found.id, limits: found.limits, serviceName: null }, found.expiresAt);
+    }));
   }
 
   private async remember(secret: string, verify: () => Promise<Remembered | null>): Promise<Remembered | null> {

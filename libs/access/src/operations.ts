@@ -61,6 +61,7 @@ const catalogue = {
   team: { view: 'own', create: 'own', update: 'own', delete: 'own', 'manage-members': 'own' },
   session: { manage: 'own' },
   token: { manage: 'own' },
+  certificate: { manage: 'own' },
   audit: { view: 'system', export: 'system' },
   directory: { view: 'system', update: 'admin', sync: 'admin' },
   role: { view: 'own', create: 'admin', update: 'admin', delete: 'admin' },

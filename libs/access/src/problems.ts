@@ -108,6 +108,12 @@ export const accessProblem = defineProblems('access', {
     description: 'Name the operations that the robot may do in `limits.operations`.',
   },
   'token-expiry': { kind: 'invalid', title: 'The token’s end is out of range', description: 'Choose a time in the future, no further away than the setting `GANTRY_TOKEN_MAX_DAYS` allows.' },
+  'certificate-owner': { kind: 'forbidden', title: 'Only users and robots have certificates', description: 'Sign in as a user, or use a robot’s token.' },
+  'certificate-lifetime': {
+    kind: 'invalid',
+    title: 'The certificate’s lifetime is out of range',
+    description: 'Choose a minute at least and no more than the setting `GANTRY_CERTIFICATE_DAYS` allows.',
+  },
   'directory-misconfigured': {
     kind: 'unavailable',
     title: 'The directory refuses our settings',

@@ -134,11 +134,12 @@ export class Sessions {
     return { ...page, items: page.items.map((session) => ({ ...session, current: session.id === ctx.actor.credentialId })) };
   }
 
-  /** Hourly sweep: forgets sessions and service credentials that are over, old counts of failures, and changes that every process has seen. */
+  /** Hourly sweep: forgets sessions, service credentials and certificates that are over, old counts of failures, and changes that every process has seen. */
   async expire(ctx: Context): Promise<void> {
     const now = this.clock.now();
     await this.db.query(ctx, 'delete from access_sessions where expires_at < $1 returning 1', [now]);
     await this.db.query(ctx, `delete from access_service_credentials where expires_at < $1::timestamptz - interval '7 days' or revoked_at < $1::timestamptz - interval '7 days' returning 1`, [now]);
+    await this.db.query(ctx, `delete from access_client_certificates where expires_at < $1::timestamptz - interval '7 days' or revoked_at < $1::timestamptz - interval '7 days' returning 1`, [now]);
     await this.limits.expire(ctx);
     await this.secondFactors.expire(ctx);
     // The newest change stays: the next version is counted from it.

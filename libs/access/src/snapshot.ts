@@ -23,7 +23,7 @@ export type Change =
   | { type: 'grant'; grant: GrantFacts }
   | { type: 'grant-removed'; id: string }
   | { type: 'placement'; kind: string; id: string; collectionId: string | null }
-  /** Something remembered of an account's credentials is void: its password, or one session, token or service credential. */
+  /** Something remembered of an account's credentials is void: its password, or one session, token, certificate or service credential. */
   | { type: 'credentials'; accountId?: string; credentialId?: string }
   /** The directory's settings have changed. */
   | { type: 'directory' };

@@ -144,15 +144,25 @@ export class Tokens {
     return token?.limits ?? { operations: [] };
   }
 
-  /** Ends a token at once here, within a second elsewhere; a robot's account goes with it. @throws request.not-found */
+  /**
+   * Ends a token at once here, within a second elsewhere; the certificates that were issued through it end as well, and a robot's account goes with
+   * it. @throws request.not-found
+   */
   async revoke(ctx: Context, id: string): Promise<void> {
     await this.db.transaction(ctx, async (tx) => {
       const [row] = isUuid(id) ? await this.db.query<TokenRow>(tx, `${selectToken} where t.id = $1`, [id]) : [];
       if (!row) throw requestProblem('not-found');
+      // In the order of who issues a certificate through the token at this moment.
+      await this.db.query(tx, 'select 1 from access_accounts where id = $1 for update', [row.account_id]);
+      const certificates = await this.db.query<{ id: string }>(
+        tx, 'update access_client_certificates set revoked_at = $2 where token_id = $1 and revoked_at is null returning id', [id, this.clock.now()]);
       await this.db.query(tx, 'delete from access_tokens where id = $1 returning 1', [id]);
-      await this.audit.record(tx, { action: 'token.revoke', resource: { kind: 'token', id, name: row.name }, outcome: 'success', detail: { kind: row.kind, account: row.account_name } });
+      await this.audit.record(tx, {
+        action: 'token.revoke', resource: { kind: 'token', id, name: row.name }, outcome: 'success',
+        detail: { kind: row.kind, account: row.account_name, ...(certificates.length > 0 ? { certificates: certificates.length } : {}) },
+      });
       if (row.kind === 'robot') await this.accounts.removeRobot(tx, row.account_id);
-      await this.access.publish(tx, [{ type: 'credentials', credentialId: id }]);
+      await this.access.publish(tx, [id, ...certificates.map((certificate) => certificate.id)].map((credentialId) => ({ type: 'credentials' as const, credentialId })));
     });
   }
 

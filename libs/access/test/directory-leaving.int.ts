@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { testContext } from '@gantry/platform/testing';
 import { makeUser } from '../testing';
 import { makeCorp, type Corp } from '../testing/corp';
@@ -31,6 +32,7 @@ describe('who leaves a directory', () => {
   it('is out at the next synchronisation, with sessions, tokens and robots, and comes back with the entry', async () => {
     await world.sync();
     const tokens = new Map<string, string[]>();
+    const certificates = new Map<string, string>();
     for (const name of ['u00001', 'u00002', 'u00003', 'u00004', 'u00005']) {
       const session = await signIn(name);
       const self = { ...visitor(), actor: (await world.stack.authenticator.bearer(visitor(), session.token))! };
@@ -38,6 +40,7 @@ describe('who leaves a directory', () => {
       const own = await world.stack.tokens.create(self, { name: 'laptop', kind: 'personal', ...input });
       const robot = await world.stack.tokens.create(self, { name: 'robot', kind: 'robot', ...input });
       tokens.set(name, [session.token, own.token, robot.token]);
+      certificates.set(name, (await world.stack.certificates.issue(self)).certificatePem);
     }
     const works = async (name: string): Promise<boolean[]> => {
       const [session, own, robot] = await Promise.all(tokens.get(name)!.map((token) => world.stack.authenticator.bearer(visitor(), token)));
@@ -45,7 +48,11 @@ describe('who leaves a directory', () => {
       const repository = { kind: 'repository', id: 'r', parent: { kind: 'account', id } };
       return [session != null, own != null, robot != null && world.stack.access.can({ ...visitor(), actor: robot }, 'repository:view', repository).allowed];
     };
-    for (const name of tokens.keys()) expect([name, await works(name)]).toEqual([name, [true, true, true]]);
+    const known = async (name: string): Promise<boolean> => {
+      const { fingerprint256: fingerprint, raw } = new X509Certificate(certificates.get(name)!);
+      return (await world.stack.authenticator.certificate(visitor(), { fingerprint, raw })) !== null;
+    };
+    for (const name of tokens.keys()) expect([name, await works(name), await known(name)]).toEqual([name, [true, true, true], true]);
 
     await slapd.remove(dnOf(1));
     await setAttribute(slapd, dnOf(2), 'userAccountControl', ['514']);
@@ -53,8 +60,8 @@ describe('who leaves a directory', () => {
     await setAttribute(slapd, dnOf(4), 'accountExpires', ['132539328000000000']);
     const run = await world.sync();
     expect(run.counts).toMatchObject({ people: 19, deactivated: 4, created: 0, held: 0 });
-    for (const name of ['u00001', 'u00002', 'u00003', 'u00004']) expect([name, await works(name)]).toEqual([name, [false, false, false]]);
-    expect(await works('u00005')).toEqual([true, true, true]);
+    for (const name of ['u00001', 'u00002', 'u00003', 'u00004']) expect([name, await works(name), await known(name)]).toEqual([name, [false, false, false], false]);
+    expect([await works('u00005'), await known('u00005')]).toEqual([[true, true, true], true]);
     expect((await world.log(run)).filter(({ code }) => code === 'user.deactivate').map(({ detail }) => [detail['user'], detail['reason']])).toEqual([
       ['u00001', 'not-found'], ['u00002', 'disabled'], ['u00003', 'expired'], ['u00004', 'expired'],
     ]);
@@ -65,8 +72,8 @@ describe('who leaves a directory', () => {
     await setAttribute(slapd, dnOf(3), 'shadowExpire', ['-1']);
     expect((await world.sync()).counts).toMatchObject({ returned: 2, deactivated: 0 });
     expect([await active('u00002'), await active('u00003'), await active('u00004'), await active('u00005')]).toEqual([true, true, false, false]);
-    // The session is gone for good; what does not expire with it works again.
-    expect((await works('u00002'))[0]).toBe(false);
+    // The session and the certificate are gone for good; what does not expire with it works again.
+    expect([(await works('u00002'))[0], await known('u00002')]).toEqual([false, false]);
     expect(await actor(tokens.get('u00002')![1]!)).not.toBeNull();
   });
 

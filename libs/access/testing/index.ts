@@ -5,6 +5,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { Access } from '../src/access';
 import { Accounts } from '../src/accounts';
 import { actorOf, Authenticator } from '../src/authenticator';
+import { Authorities } from '../src/authorities';
+import { ClientCertificates } from '../src/client-certificates';
 import { Collections } from '../src/collections';
 import { Credentials } from '../src/credentials';
 import { DirectoryClient } from '../src/directory';
@@ -13,6 +15,7 @@ import { Directory } from '../src/directory-settings';
 import { DirectorySync } from '../src/directory-sync';
 import { DirectoryTargets } from '../src/directory-targets';
 import type { Account } from '../src/entities';
+import { GatewayCertificate } from '../src/gateway-certificate';
 import { Grants } from '../src/grants';
 import { Review } from '../src/review';
 import { Roles } from '../src/roles';
@@ -33,6 +36,8 @@ export interface AccessStack {
   sessions: Sessions;
   tokens: Tokens;
   authenticator: Authenticator;
+  certificates: ClientCertificates;
+  gatewayCertificate: GatewayCertificate;
   directory: Directory;
   directorySync: DirectorySync;
   directoryTargets: DirectoryTargets;
@@ -63,7 +68,10 @@ export async function makeAccess(
   const credentials = new Credentials(db, accounts, directory, people, secondFactors, limits, audit);
   const sessions = new Sessions(db, clock, sealer, access, audit, accounts, credentials, secondFactors, limits, config);
   const tokens = new Tokens(db, clock, sealer, access, accounts, audit, config);
-  const authenticator = new Authenticator(db, clock, sealer, access, credentials, config);
+  const authorities = new Authorities(db, clock, sealer);
+  const certificates = new ClientCertificates(db, clock, access, accounts, authorities, audit, config);
+  const gatewayCertificate = new GatewayCertificate(clock, authorities, config);
+  const authenticator = new Authenticator(db, clock, sealer, access, credentials, certificates, config);
   const teams = new Teams(db, clock, access, accounts, audit);
   const roles = new Roles(db, clock, access, audit);
   const grants = new Grants(db, clock, access, accounts, teams, roles, audit);
@@ -73,7 +81,7 @@ export async function makeAccess(
   const directorySync = new (options.directorySync ?? DirectorySync)(db, clock, accounts, teams, directory, people, directoryTargets, audit, new Outbox(db), new Leases(db), testLogger());
   await access.start();
   return {
-    audit, access, accounts, secondFactors, sessions, tokens, authenticator, directory, directorySync, directoryTargets, teams, roles, grants, collections, review,
+    audit, access, accounts, secondFactors, sessions, tokens, authenticator, certificates, gatewayCertificate, directory, directorySync, directoryTargets, teams, roles, grants, collections, review,
     close: async () => {
       authenticator.onModuleDestroy();
       await access.onModuleDestroy();

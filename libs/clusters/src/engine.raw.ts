@@ -1,7 +1,7 @@
 import { Agent, request, type ClientRequest, type ClientRequestArgs, type OutgoingHttpHeaders } from 'node:http';
 import { connect as connectSocket, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import type { Endpoint } from './engine.client';
 
 /** One request as it goes out: nothing is added but what HTTP itself needs. */
@@ -53,8 +53,11 @@ export function rawEngineOver(address: string, connect: () => Duplex): RawEngine
 export function openEngine(endpoint: Endpoint): RawEngine {
   if (endpoint.kind === 'socket') return rawEngineOver(`unix://${endpoint.path}`, () => connectSocket({ path: endpoint.path, allowHalfOpen: true }));
   const { host, port, ca, cert, key } = endpoint;
+  const options: ConnectionOptions & { allowHalfOpen: boolean } = {
+    host, port, ca, cert, key, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], allowHalfOpen: true, ...(isIP(host) === 0 ? { servername: host } : {}),
+  };
   return rawEngineOver(`https://${host.includes(':') ? `[${host}]` : host}:${port}`, () => {
-    const socket = connectTls({ host, port, ca, cert, key, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], allowHalfOpen: true, ...(isIP(host) === 0 ? { servername: host } : {}) });
+    const socket = connectTls(options);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 15_000);
     return socket;
@@ -78,7 +81,7 @@ class EngineAgent extends Agent {
   }
 
   override keepSocketAlive(socket: Duplex): boolean {
-    return !this.closed && super.keepSocketAlive(socket as Parameters<Agent['keepSocketAlive']>[0]);
+    return !this.closed && (super.keepSocketAlive(socket) as unknown as boolean);
   }
 
   destroyUnused(): void {

@@ -52,7 +52,7 @@ describe('loadConfig', () => {
   });
 
   it('takes the life of sessions in minutes, or in hours as before, and renews in the last third', () => {
-    expect(loadConfig({})).toMatchObject({ sessionMinutes: 720, sessionRenewalMinutes: 240, sessionLimit: 20, tokenMaxDays: 731 });
+    expect(loadConfig({})).toMatchObject({ sessionMinutes: 720, sessionRenewalMinutes: 240, sessionLimit: 20, tokenMaxDays: 731, certificateDays: 30, certificateLimit: 20 });
     expect(loadConfig({ GANTRY_SESSION_HOURS: '1' })).toMatchObject({ sessionMinutes: 60, sessionRenewalMinutes: 20 });
     expect(loadConfig({ GANTRY_SESSION_HOURS: '0.1' })).toMatchObject({ sessionMinutes: 6, sessionRenewalMinutes: 2 });
     expect(loadConfig({ GANTRY_SESSION_MINUTES: '60', GANTRY_SESSION_RENEWAL_MINUTES: '55', GANTRY_SESSION_LIMIT: '0' })).toMatchObject({ sessionMinutes: 60, sessionRenewalMinutes: 55, sessionLimit: 0 });

@@ -52,6 +52,8 @@ export const settings = {
   GANTRY_SESSION_RENEWAL_MINUTES: { schema: z.coerce.number().int().min(0).max(43_195), help: 'A session that is used within so many minutes before its end gets a whole lifetime again; 0: never. At most the lifetime less 5. Default: a third of the lifetime.' },
   GANTRY_SESSION_LIMIT: { schema: z.coerce.number().int().min(0).max(10_000), preset: '20', help: 'Sessions that one user may have at a time; one more ends the one that was used least recently. 0: any number.' },
   GANTRY_TOKEN_MAX_DAYS: { schema: z.coerce.number().int().min(1).max(3_653), preset: '731', help: 'How far away the end of a new personal or robot token may be.' },
+  GANTRY_CERTIFICATE_DAYS: { schema: z.coerce.number().int().min(1).max(365), preset: '30', help: 'Lifetime of a client certificate for the Docker engine gateway.' },
+  GANTRY_CERTIFICATE_LIMIT: { schema: z.coerce.number().int().min(0).max(10_000), preset: '20', help: 'Client certificates that one account may have at a time; one more ends the one that was used least recently. 0: any number.' },
   GANTRY_SAMPLE: { schema: flag, preset: 'true', help: 'Whether the first boot deploys the sample application (`--no-sample`).' },
   GANTRY_LOG_LEVEL: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']), preset: 'info', help: 'How much is written to the log.' },
   GANTRY_WORKER_CONCURRENCY: { schema: z.coerce.number().int().min(1).max(500), preset: '32', help: 'Jobs that one worker process runs at a time.' },
@@ -98,6 +100,10 @@ export interface Config {
   /** 0: any number. */
   sessionLimit: number;
   tokenMaxDays: number;
+  /** Lifetime of a client certificate. */
+  certificateDays: number;
+  /** 0: any number. */
+  certificateLimit: number;
   sample: boolean;
   logLevel: string;
   workerConcurrency: number;
@@ -218,6 +224,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     sessionRenewalMinutes: renewal ?? Math.floor(sessionMinutes / 3),
     sessionLimit: get<number>('GANTRY_SESSION_LIMIT')!,
     tokenMaxDays: get<number>('GANTRY_TOKEN_MAX_DAYS')!,
+    certificateDays: get<number>('GANTRY_CERTIFICATE_DAYS')!,
+    certificateLimit: get<number>('GANTRY_CERTIFICATE_LIMIT')!,
     sample: get<boolean>('GANTRY_SAMPLE')!,
     logLevel: get<string>('GANTRY_LOG_LEVEL')!,
     workerConcurrency: get<number>('GANTRY_WORKER_CONCURRENCY')!,

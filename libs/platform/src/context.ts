@@ -10,7 +10,7 @@ export interface Actor {
   name: string;
   /** System administrator: every operation on everything. */
   admin: boolean;
-  /** Session, token or service credential through which the actor came; null when none. */
+  /** Session, token, certificate or service credential through which the actor came; null when none. */
   credentialId: string | null;
   /** Narrows what the credential may do below what its owner may; null = no narrowing. */
   limits: ActorLimits | null;

@@ -1,4 +1,5 @@
 import { OrganizationsController, UsersController } from './accounts.controller';
+import { BundleController, UserCertificatesController } from './bundle.controller';
 import { DirectoryTargetsController, LdapController } from './ldap.controller';
 import { CollectionsController, RightsController } from './rights.controller';
 import { GrantsController, RolesController } from './roles.controller';
@@ -10,7 +11,9 @@ import { TokensController } from './tokens.controller';
 
 /** Controllers of accounts, signing in and rights. */
 export const accessControllers = [
-  SessionsController, MeController, SecondFactorController, TokensController, UsersController, SignInController, OrganizationsController, TeamsController, RolesController, GrantsController,
-  CollectionsController, RightsController, LdapController, DirectoryTargetsController,
+  SessionsController, MeController, SecondFactorController, TokensController, UsersController, SignInController, UserCertificatesController,
+  OrganizationsController, TeamsController, RolesController, GrantsController, CollectionsController, RightsController, LdapController, DirectoryTargetsController,
 ];
+/** Those that need the clusters as well. */
+export const bundleControllers = [BundleController];
 export { level, teamLevel } from './teams.controller';

@@ -10,7 +10,7 @@ import { makeEngineServer, type EngineServer } from './server';
 export async function createEngineGateway({ app, config, logger }: { app: INestApplicationContext; config: Config; logger: Logger }): Promise<EngineServer> {
   const certificates = app.get(ClientCertificates);
   const ctx = systemContext('gateway.start');
-  const own = config.tlsCertFile !== null && config.tlsKeyFile !== null ? { cert: readFileSync(config.tlsCertFile), key: readFileSync(config.tlsKeyFile) } : await app.get(GatewayCertificate).current(ctx);
+  const own = config.tlsCertFile !== null && config.tlsKeyFile !== null ? { cert: readFileSync(config.tlsCertFile), key: readFileSync(config.tlsKeyFile) } : await app.get(GatewayCertificate).current();
   const gate = new EngineGate({ authenticator: app.get(Authenticator), certificates, clusters: app.get(Clusters), gateway: app.get(EngineGateway) });
   return makeEngineServer(gate, { cert: own.cert, key: own.key, clientCa: await certificates.authority(ctx) }, logger, { engineMillis: config.engineTimeoutSeconds * 1000 });
 }

@@ -12,6 +12,7 @@ export const maxHeaderBytes = 64 * 1024;
 const maxHeaders = 128;
 /** What a call without a body may send all the same: white space, `{}` or `null`. */
 const maxNothingBytes = 64;
+const maxIgnoredBytes = 64 * 1024;
 
 /** Headers of which a request has one or none: of two, each side of a gateway might believe another one. */
 const single = new Set([
@@ -61,24 +62,26 @@ const protocols: Partial<Record<Connection, string>> = { hijack: 'tcp', upgrade:
 export function screenConnection(match: EngineMatch, headers: IncomingMessage['headers'], upgraded: boolean): Refusal | null {
   const { connection, body, name } = match.row;
   const protocol = protocols[connection];
-  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
   if (!upgraded) {
     if (headers.upgrade !== undefined) return refuse(400, 'Upgrade is given without Connection: Upgrade.');
     if (protocol !== undefined && protocol !== 'tcp') return refuse(400, `${name} needs Connection: Upgrade and Upgrade: ${protocol}.`);
-    // What follows the head belongs to the stream; an engine would give the process the chunks with their frames.
-    if (protocol !== undefined && body.is !== 'json' && hasBody) return refuse(400, `${name} has no body; to send input, ask with Connection: Upgrade and Upgrade: tcp.`);
+    // An engine would give the process the chunks with their frames.
+    if (protocol !== undefined && body.is !== 'json' && headers['transfer-encoding'] !== undefined) return refuse(400, `${name} has no body; to send input, ask with Connection: Upgrade and Upgrade: tcp.`);
     return null;
   }
   if (protocol === undefined) return refuse(400, `${name} can't be upgraded.`);
   if (headers.upgrade?.toLowerCase() !== protocol) return refuse(400, `${name} can only be upgraded to ${protocol}.`);
   if (headers.expect !== undefined) return refuse(417, 'Expect is not understood here.');
   // Clients written with Node announce chunks before they take the connection over, and send none.
-  if (body.is === 'json' ? headers['transfer-encoding'] !== undefined : Number(headers['content-length'] ?? 0) > 0) return refuse(400, `The body of ${name} is not as it should be on a connection that is upgraded.`);
+  if (headers['transfer-encoding'] !== undefined && body.is === 'json') return refuse(400, `The body of ${name} is not as it should be on a connection that is upgraded.`);
   return null;
 }
 
-/** How many bytes of a body are read before anything is decided; null: none, they are passed on as they come. Pure. */
+/**
+ * How many bytes of a body are read before anything is decided; null: none, they are passed on as they come. In front of a connection that is
+ * given away some clients send their options once more; engines do not look at them, and they go nowhere. Pure.
+ */
 export function bodyLimit(match: EngineMatch): number | null {
   const { body } = match.row;
-  return body.is === 'json' ? body.maxBytes : body.is === 'none' ? maxNothingBytes : null;
+  return body.is === 'json' ? body.maxBytes : body.is === 'none' ? maxNothingBytes : body.of === 'duplex' ? maxIgnoredBytes : null;
 }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Transform } from 'node:stream';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { openEngine } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
 import { startGateway, type TestGateway } from './test/gate';
@@ -60,8 +60,9 @@ class Raw {
 
   static open(options: { certificate?: boolean } = {}): Promise<Raw> {
     const { pki, port, client } = gateway;
+    const to: ConnectionOptions & { allowHalfOpen: boolean } = { host: '127.0.0.1', port, ca: pki.ca, allowHalfOpen: true, ...(options.certificate === false ? {} : client) };
     return new Promise((resolve, reject) => {
-      const socket = connect({ host: '127.0.0.1', port, ca: pki.ca, allowHalfOpen: true, ...(options.certificate === false ? {} : client) }, () => resolve(new Raw(socket)));
+      const socket = connect(to, () => resolve(new Raw(socket)));
       socket.once('error', reject);
       open.add(socket);
     });
@@ -535,6 +536,17 @@ describe('connections that are given away', () => {
     raw.socket.end('bye ');
     expect(await raw.all()).toMatch(/BYE goodbye$/);
     expect(engine.asked).toHaveLength(1);
+  });
+
+  it.each([upgradeTcp, ''])('reads options that are said twice, and gives them to nobody (%j)', async (asked) => {
+    engine.upgrade = echo;
+    const raw = await Raw.open();
+    raw.write(`POST /v1.41/containers/c/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\n${head}${asked}Content-Length: 13\r\n\r\n{"stream":tru`);
+    await raw.saw(/\r\n\r\n$/);
+    raw.write('x');
+    await raw.saw(/\r\n\r\nX$/);
+    expect(engine.header('content-length')).toEqual(['0']);
+    expect(gateway.gate.passed[0]!.body).toBe('');
   });
 
   it('takes clients written with Node, who end a body that they do not have', async () => {

@@ -220,7 +220,7 @@ export class EngineServer extends HttpsServer {
         return;
       }
       if (caller.gone()) return;
-      const { engine, passage } = await this.gate.decide(ctx, match, { headers: request.headers, cluster, body });
+      const { engine, passage } = await this.gate.decide(ctx, match, { headers: request.headers, cluster, body: match.row.body.is === 'stream' ? nothing : body });
       await caller.pass(engine, passage, match);
     } catch (error) {
       this.fail(error, request, requestId, caller);

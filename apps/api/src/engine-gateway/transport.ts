@@ -150,7 +150,8 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
       timer = setTimeout(() => {
         if (!patient) fail(new Error(`no answer to ${passage.method} within ${limits.engineMillis} ms`));
         else void isAlive(engine, limits.engineMillis).then((alive) => {
-          if (!settled) alive ? wait() : fail(new Error(`neither an answer to ${passage.method} nor to a ping within ${limits.engineMillis} ms`));
+          if (!alive) fail(new Error(`neither an answer to ${passage.method} nor to a ping within ${limits.engineMillis} ms`));
+          else if (!settled) wait();
         });
       }, limits.engineMillis);
     };
@@ -301,7 +302,7 @@ function announceTrailers(answer: IncomingMessage, response: ServerResponse, hea
   if (names.length === 0) return;
   headers['trailer'] = names.join(', ');
   // Heard before the pipeline ends the response.
-  answer.once('end', () => response.addTrailers(pick(answer.trailers, names) as Record<string, string>));
+  answer.once('end', () => response.addTrailers(pick(answer.trailers, names)));
 }
 
 /** What can't be read can't be judged. */

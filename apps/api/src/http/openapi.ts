@@ -80,7 +80,7 @@ export function openApi(controllers: Type[], version: string): Record<string, un
         [status]: {
           description: 'Done.',
           ...(options.response
-            ? { content: { [options.lines ? 'application/jsonl' : 'application/json']: { schema: json(options.response, 'output') }, ...(options.streams ? { 'text/event-stream': { schema: { type: 'string' } } } : {}) } }
+            ? { content: { [options.media ?? (options.lines ? 'application/jsonl' : 'application/json')]: { schema: json(options.response, 'output') }, ...(options.streams ? { 'text/event-stream': { schema: { type: 'string' } } } : {}) } }
             : {}),
         },
         default: { description: 'A problem.', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } },

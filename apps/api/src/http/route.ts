@@ -59,6 +59,8 @@ export interface RouteOptions {
   streams?: boolean;
   /** Answers JSON lines, one `response` each, as fast as the client reads. */
   lines?: boolean;
+  /** Media type of an answer that is not JSON; the handler sends it itself. */
+  media?: string;
 }
 
 /** Metadata key of `RouteOptions` on a handler. */

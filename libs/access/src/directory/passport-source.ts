@@ -7,6 +7,7 @@ import Strategy from 'passport-ldapauth';
 import { accessProblem } from '../problems';
 import { findPerson } from './ldapts-source';
 import { connectionProblem, errorParts, judgeUserBind, makeEntry, silenceProblem, type Step } from './rules';
+import { refuseDial } from './refuse-dial';
 import { Budget, valuesOf } from './session';
 import { endpointOf, personFilterText, tlsOptionsOf, wantedAttributes, type DirectorySettings } from './settings';
 import { IdentitySource, type DirectoryEntry, type RefusalReason, type SignInOutcome } from './source';
@@ -106,7 +107,7 @@ async function ask(settings: DirectorySettings, budget: Budget, username: string
       socket.on('error', fail);
       // ldapjs dials its second connection when it gets round to it, which on a busy machine is after the answer.
       if (over) {
-        socket.destroy();
+        refuseDial(socket);
         return;
       }
       sockets.add(socket);

@@ -14,7 +14,7 @@ import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
 import { claimLabel, Ownership } from './ownership';
-import type { ClusterOwnership } from './ownership-index';
+import type { ClusterOwnership, OwnedKind } from './ownership-index';
 import type { Passage } from './passage';
 import { GatewayImages } from './ports';
 import { PullCredentials } from './pull-credentials';
@@ -75,6 +75,9 @@ const nothing: ReadonlySet<string> = new Set();
  */
 @Injectable()
 export class EngineGateway {
+  /** Node ids of engines. */
+  private readonly nodes = new WeakMap<EngineClient, Promise<string>>();
+
   constructor(
     private readonly access: Access,
     private readonly audit: Audit,
@@ -147,7 +150,11 @@ export class EngineGateway {
     const { row } = match;
     this.demand(ctx, { operation: 'cluster:view', ref: this.clusters.ref(cluster) }, () => `There is no cluster ${cluster.name} that you may see.`);
     const way = howPassed(row.name);
-    if (way === null) throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.` });
+    if (way === null) {
+      // `docker inspect` looks for a name among all kinds, one after the other.
+      if (row.method === 'GET' && row.target.how === 'one') throw clustersProblem('no-such-object', { detail: missingMessage(row.target.kind, match.name) });
+      throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.` });
+    }
     for (const operation of row.operations) {
       if (!this.access.mayUse(ctx, operation)) throw forbidden(`This credential does not allow ${operation}.`);
     }
@@ -162,6 +169,7 @@ export class EngineGateway {
     await this.judgeTarget(call);
     this.judgeLabels(call);
     this.judgeRollback(call);
+    this.judgeRegistries(call);
     this.judgeNeeds(call);
     const fresh = await this.judgeUses(call);
     await this.judgeImages(call);
@@ -286,6 +294,15 @@ export class EngineGateway {
     const former = target?.raw['PreviousSpec'];
     if (typeof former !== 'object' || former === null) throw clustersProblem('spec-invalid', { detail: 'The service has no former spec to go back to.' });
     call.judged = ruleOnCall({ ...match, query: [] }, Buffer.from(JSON.stringify(former)));
+  }
+
+  /** The engine speaks to no registry but ours. */
+  private judgeRegistries({ ruling }: Call): void {
+    const { registryPublicHost } = this.config;
+    for (const { address, pointer } of ruling.registries) {
+      if (address.replace(/^https?:\/\//, '').replace(/\/(?:v[12]\/?)?$/, '') === registryPublicHost) continue;
+      throw clustersProblem('not-passed-on', { detail: `${address.slice(0, 256) || 'Docker Hub'} is not ${registryPublicHost}; the engine signs in nowhere else.`, errors: [{ pointer, detail: 'another registry' }] });
+    }
   }
 
   private judgeNeeds(call: Call): void {
@@ -417,8 +434,10 @@ export class EngineGateway {
       if (!isOwnedKind(made.kind)) continue;
       if (made.kind === 'volume' && (await this.isThere(call, made.name))) continue;
       const { kind } = made;
-      const isThere = async (id: string): Promise<boolean> => (await this.look(call, kind, id)) !== null;
-      const claim = await this.named(made.name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind, name: made.name === '' ? null : made.name, collectionId, createdBy, isThere }));
+      // A volume may be on another node: that it is not on this one frees no name.
+      const isThere = kind === 'volume' ? {} : { isThere: async (id: string): Promise<boolean> => (await this.look(call, kind, id)) !== null };
+      const nodeId = await this.nodeFor(call, kind);
+      const claim = await this.named(made.name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId, kind, name: made.name === '' ? null : made.name, collectionId, createdBy, ...isThere }));
       call.claims.push({ id: claim, name: made.name });
       const name = made.name === '' ? claim : made.name;
       const labels = labelsOf(ruling.body);
@@ -428,6 +447,19 @@ export class EngineGateway {
       labels[sealLabel] = this.ownership.collectionSeal(cluster.id, made.kind, name, collectionId);
     }
     for (const name of volumes) call.claims.push({ id: await this.named(name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId, createdBy })), name });
+  }
+
+  /** Containers, and networks that are not the swarm's, are known on one node; names of all else, volumes included, are one owner's in the whole cluster. */
+  private async nodeFor({ engine, ruling }: Call, kind: OwnedKind): Promise<string> {
+    if (kind === 'network' && (memberText(ruling.body, 'Driver') === 'overlay' || memberText(ruling.body, 'Scope') === 'swarm')) return '';
+    if (kind !== 'container' && kind !== 'network') return '';
+    let node = this.nodes.get(engine);
+    if (!node) {
+      node = engine.info().then((info) => info.Swarm?.NodeID ?? '');
+      node.catch(() => this.nodes.delete(engine));
+      this.nodes.set(engine, node);
+    }
+    return node;
   }
 
   /** Whose a taken name is, is nobody's business. */
@@ -524,6 +556,11 @@ export class EngineGateway {
     const answer = JSON.parse(body.toString()) as Record<string, unknown>;
     const id = answer['Id'] ?? answer['ID'] ?? answer['Name'];
     if (typeof id !== 'string' || id === '') throw clustersProblem('engine-failed', { detail: 'The engine answered without an id.' });
+    if (ruling.creates[0]?.kind === 'volume' && memberText(answer['Labels'] as Value, claimLabel) !== call.claims[0]!.id) {
+      // Somebody made it a moment ago: the engine answers the volume that there is.
+      await this.release(call);
+      return { status: 409, body: message(nameTaken(ruling.creates[0].name).detail) };
+    }
     const own = ruling.creates.length > 0 ? 1 : 0;
     for (const [index, claim] of call.claims.entries()) {
       if (index < own) await this.ownership.bind(ctx, claim.id, id, ...(claim.name === '' ? [] : [claim.name]));
@@ -586,11 +623,16 @@ function actionOf(operation: Operation | undefined, kind: EngineKind): string {
   return operation === undefined ? `engine.${kind}` : `engine.${operation.replaceAll(':', '.')}`;
 }
 
+function memberText(from: Value, name: string): string | null {
+  const member = typeof from === 'object' && from !== null && !Array.isArray(from) ? (from as Record<string, Value>)[name] : undefined;
+  return typeof member === 'string' ? member : null;
+}
+
 /** The labels of the object itself, made where it has none; null where the call has no body. */
 function labelsOf(body: Value): Record<string, Value> | null {
   if (typeof body !== 'object' || body === null || Array.isArray(body) || !isPlain(body)) return null;
   const present = body['Labels'];
-  if (typeof present === 'object' && present !== null && !Array.isArray(present) && isPlain(present)) return present as Record<string, Value>;
+  if (typeof present === 'object' && present !== null && !Array.isArray(present) && isPlain(present)) return present;
   const made = Object.create(null) as Record<string, Value>;
   body['Labels'] = made;
   return made;
@@ -623,8 +665,13 @@ function presentImage(target: Seen | null): string | null {
   return typeof image === 'string' ? image : null;
 }
 
+/** Go reads base64url only with its padding. */
+function encodeAuth(auth: Record<string, unknown>): string {
+  return Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+}
+
 function authHeader({ username, password, serverAddress }: RegistryAuth): string {
-  return Buffer.from(JSON.stringify({ username, password, serveraddress: serverAddress })).toString('base64url');
+  return encodeAuth({ username, password, serveraddress: serverAddress });
 }
 
 /** The header as an engine reads it: base64url of a JSON object, of which only what signs in is kept. */
@@ -637,5 +684,5 @@ function checkedAuth(header: string): string {
   }
   if (typeof auth !== 'object' || auth === null) throw clustersProblem('spec-invalid', { detail: 'X-Registry-Auth is not base64url of a JSON object.', errors: [{ pointer: 'header/x-registry-auth', detail: 'not of the form that engines read' }] });
   const kept = Object.fromEntries(Object.entries(auth).filter(([key, value]) => ['username', 'password', 'serveraddress', 'identitytoken', 'registrytoken', 'auth', 'email'].includes(key) && typeof value === 'string'));
-  return Buffer.from(JSON.stringify(kept)).toString('base64url');
+  return encodeAuth(kept);
 }

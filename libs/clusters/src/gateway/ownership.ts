@@ -15,7 +15,7 @@ export const claimLabel = 'io.gantry.claim';
 export const claimSeconds = 900;
 
 /** Rows that are read at a time, so that nothing else waits long. */
-const batch = 4_000;
+const batch = 2_000;
 /** With more changed rows than this, all of the cluster's are read. */
 const maxChanged = 5_000;
 const retryMillis = 1_000;
@@ -318,7 +318,9 @@ export class Ownership implements OnModuleDestroy {
     if (ctx.tx) throw new Error('an engine is never called inside a transaction');
     try {
       const node = await this.nodeOf(ctx, clusterId, engine);
-      const rows = (await this.ownRows(ctx, clusterId)).filter(({ nodeId }) => nodeId === '' || nodeId === node);
+      const rows = (await this.ownRows(ctx, clusterId)).filter(({ nodeId, kind, engineId }) =>
+        // A volume of the whole cluster may be on any node: that it is not on this one says nothing.
+        (nodeId === '' ? kind !== 'volume' || engineId === null : nodeId === node));
       const swept: Swept = { bound: [], renamed: [], forgotten: [] };
       if (rows.length === 0) return swept;
       const missing = await this.compare(ctx, rows, await look(engine, kindsOf(rows)), swept, clusterId);

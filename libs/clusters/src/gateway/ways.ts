@@ -12,7 +12,7 @@ const plainly: Way = { registryAuth: false };
  */
 const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
   ...[
-    'GET /_ping', 'HEAD /_ping', 'GET /version', 'GET /info', 'GET /events', 'GET /system/df',
+    'GET /_ping', 'HEAD /_ping', 'GET /version', 'GET /info', 'GET /events', 'GET /system/df', 'POST /auth',
     'GET /containers/json', 'POST /containers/create', 'GET /containers/{id}/json', 'GET /containers/{id}/top', 'GET /containers/{id}/logs', 'GET /containers/{id}/changes', 'GET /containers/{id}/export',
     'GET /containers/{id}/stats', 'POST /containers/{id}/resize', 'POST /containers/{id}/start', 'POST /containers/{id}/stop', 'POST /containers/{id}/restart', 'POST /containers/{id}/kill',
     'POST /containers/{id}/update', 'POST /containers/{id}/rename', 'POST /containers/{id}/pause', 'POST /containers/{id}/unpause', 'POST /containers/{id}/attach', 'GET /containers/{id}/attach/ws',
@@ -22,7 +22,7 @@ const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
     'GET /networks', 'GET /networks/{id}', 'POST /networks/create', 'DELETE /networks/{id}', 'POST /networks/{id}/connect', 'POST /networks/{id}/disconnect', 'POST /networks/prune',
     'GET /volumes', 'GET /volumes/{name}', 'POST /volumes/create', 'DELETE /volumes/{name}', 'POST /volumes/prune',
     'GET /services', 'GET /services/{id}', 'POST /services/create', 'POST /services/{id}/update', 'DELETE /services/{id}', 'GET /services/{id}/logs', 'GET /tasks', 'GET /tasks/{id}', 'GET /tasks/{id}/logs',
-    'GET /secrets', 'POST /secrets/create', 'GET /secrets/{id}', 'DELETE /secrets/{id}', 'GET /configs', 'POST /configs/create', 'GET /configs/{id}', 'DELETE /configs/{id}',
+    'GET /secrets', 'POST /secrets/create', 'GET /secrets/{id}', 'DELETE /secrets/{id}', 'POST /secrets/{id}/update', 'GET /configs', 'POST /configs/create', 'GET /configs/{id}', 'DELETE /configs/{id}', 'POST /configs/{id}/update',
     'GET /nodes', 'GET /nodes/{id}', 'POST /nodes/{id}/update', 'GET /swarm',
   ].map((name): [string, Way] => [name, plainly]),
   ['POST /images/create', { registryAuth: true }],

@@ -47,7 +47,7 @@ export class OpenGate implements Gate {
   }
 }
 
-/** The listener on a loopback port, with certificates of its own. */
+/** The listener on a loopback port, and who may call it. */
 export interface TestGateway {
   server: EngineServer;
   port: number;
@@ -57,15 +57,22 @@ export interface TestGateway {
   close: () => Promise<void>;
 }
 
-/** Starts the listener before an engine. */
-export async function startGateway(engine: RawEngine, limits: Partial<TransportLimits> = {}): Promise<TestGateway> {
+let identities: Promise<{ pki: LabPki; own: Pem; client: Pem }> | undefined;
+
+async function makeIdentities(): Promise<{ pki: LabPki; own: Pem; client: Pem }> {
   const pki = await makePki();
-  const own = await pki.server('gateway', ['localhost', '127.0.0.1']);
+  return { pki, own: await pki.server('gateway', ['localhost', '127.0.0.1']), client: await pki.client('ann') };
+}
+
+/** Starts the listener before an engine. All of one process have the same certificates. */
+export async function startGateway(engine: RawEngine, limits: Partial<TransportLimits> = {}): Promise<TestGateway> {
+  identities ??= makeIdentities();
+  const { pki, own, client } = await identities;
   const gate = new OpenGate(engine);
   const server = makeEngineServer(gate, { ...own, clientCa: pki.ca }, testLogger(), limits);
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
   return {
-    server, gate, pki, client: await pki.client('ann'), port: (server.address() as AddressInfo).port,
+    server, gate, pki, client, port: (server.address() as AddressInfo).port,
     close: async () => {
       await new Promise((resolve) => server.close(resolve));
       engine.close();

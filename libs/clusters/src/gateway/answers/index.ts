@@ -1,0 +1,2 @@
+export { dfFilter, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, type DfOptions, type EngineEvent, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions, type PruneOptions, type UsageKind } from './filters';
+export { EngineAnswerError } from './scan';
