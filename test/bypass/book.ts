@@ -80,14 +80,16 @@ export interface World {
   node: string;
   nodeVersion: number;
   swarmVersion: number;
-  /** A personal token of an administrator's. */
+  /** A token of an administrator's. */
   token: string;
+  /** ann's own credentials for the registry, as `X-Registry-Auth` has them. */
+  registryAuth: string;
   /** Certificates that Gantry did not give out. */
   forged: Credentials;
   /** A number that no other call of it has answered. */
   count(): number;
-  /** Sends bytes on a connection of their own, and reads until it ends or nothing more comes. */
-  send(raw: Buffer | string, as?: Credentials): Promise<Reply>;
+  /** Sends bytes on a connection of their own, and reads until it ends or nothing more comes. `end`: says that no more bytes will follow. */
+  send(raw: Buffer | string, as?: Credentials, end?: boolean): Promise<Reply>;
   /** One request; a body that is no string or buffer is sent as JSON. */
   call(method: string, target: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
   /** `Version.Index` and spec of a service, as its owner can read them. */
@@ -198,6 +200,11 @@ export function lines(world: World, list: Iterable<string>, version = 'HTTP/1.1'
   return each(list, (line) => world.send(request(`${line} ${version}`, [`Host: ${world.address}`, 'Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close'], body)));
 }
 
+/** Sends these request lines without a body. */
+export function bare(world: World, list: Iterable<string>): Promise<Reply[]> {
+  return each(list, (line) => world.send(request(`${line} HTTP/1.1`, [`Host: ${world.address}`, 'Content-Length: 0', 'Connection: close'])));
+}
+
 /** Sends a privileged container under these headers, in front of which stand only `Host` and the type. */
 export function headers(world: World, list: Iterable<readonly string[]>): Promise<Reply[]> {
   const body = JSON.stringify(container(world, { HostConfig: { Privileged: true, Binds: ['/:/host'] } }));
@@ -220,7 +227,7 @@ const answerMillis = 20_000;
 const maxBytes = 4 * 1024 * 1024;
 
 /** Sends bytes to the gateway on a new connection, and reads until it ends, says no more, or has said too much. */
-export function exchange(to: { host: string; port: number; ca: string }, as: Credentials, raw: Buffer | string): Promise<Reply> {
+export function exchange(to: { host: string; port: number; ca: string }, as: Credentials, raw: Buffer | string, end = false): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -238,7 +245,8 @@ export function exchange(to: { host: string; port: number; ca: string }, as: Cre
     };
     socket.once('secureConnect', () => {
       spoken = true;
-      socket.write(raw);
+      if (end) socket.end(raw);
+      else socket.write(raw);
     });
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
