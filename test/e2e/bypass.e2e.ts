@@ -283,7 +283,8 @@ describe('the book of bypasses', () => {
     for (const path of [`/containers/${own.container.id}/json`, `/containers/${own.container.id}/top`, `/networks/${own.network.id}`, `/volumes/${own.volume}`, `/services/${own.service.id}`, `/secrets/${own.secret.id}`, `/exec/${own.exec}/json`, `/images/${images.unsigned}/json`]) await ok(call('GET', `${v}${path}`));
     const lists = await Promise.all(['containers/json?all=1', `events?since=1&until=${Math.floor(Date.now() / 1000)}`, 'services', 'secrets', 'configs', 'networks', 'volumes'].map((path) => call('GET', `${v}/${path}`)));
     for (const [index, thing] of [own.container.id, own.container.id, own.service.id, own.secret.id, own.config.id, own.network.id, own.volume].entries()) expect(lists[index]!.body).toContain(thing);
-    await ok(call('POST', `${v}/images/create?fromImage=${encodeURIComponent(images.unsigned)}`, undefined, { 'X-Registry-Auth': world.registryAuth }));
+    const pulled = await call('POST', `${v}/images/create?fromImage=${encodeURIComponent(images.unsigned)}`, undefined, { 'X-Registry-Auth': world.registryAuth });
+    expect([pulled.status, pulled.body]).toEqual([200, expect.stringContaining(images.unsignedDigest)]);
     await eventually('nothing of it is left', async () => differences(before, await view()).length === 0, 20);
   });
 
