@@ -6,7 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { matchEngineCall, type EngineMatch, type Passage, type RawEngine } from '@gantry/clusters';
 import { Problem, requestProblem, type Context, type Logger } from '@gantry/platform';
 import { bodyLimit, maxHeaderBytes, screen, screenConnection, type Refusal } from './screen';
-import { endRaw, pass, passDuplex, transportLimits, type TransportLimits } from './transport';
+import { endAnswer, endRaw, hasBody, pass, passDuplex, transportLimits, type TransportLimits } from './transport';
 
 /** What a caller shows of itself. */
 export interface Seen {
@@ -103,13 +103,12 @@ export class EngineServer extends HttpsServer {
 
   private unreadable(error: NodeJS.ErrnoException, socket: Socket): void {
     const answer = this.answers.get(socket);
-    // In the middle of an answer, one more would be read as a part of it.
-    if (error.code === 'ECONNRESET' || !socket.writable || (answer?.headersSent && !answer.writableEnded)) {
+    if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();
       return;
     }
-    // What follows a body that was not read to its end has its answer.
-    if (answer?.writableEnded && !answer.req.complete) {
+    // One more answer would be read as a part of the one that is under way; and what follows a body that nobody waited for has its answer.
+    if (answer?.headersSent && !(answer.writableEnded && answer.req.complete)) {
       socket.destroySoon();
       return;
     }
@@ -142,16 +141,15 @@ export class EngineServer extends HttpsServer {
         return readBody(request, maxBytes);
       },
       refuse: (refusal) => {
-        endUnread(request, response);
-        const text = JSON.stringify({ message: refusal.message });
-        response.writeHead(refusal.status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), ...refusal.headers, ...(isUnread(request) ? { connection: 'close' } : {}) });
-        response.end(request.method === 'HEAD' ? undefined : text);
+        const text = Buffer.from(JSON.stringify({ message: refusal.message }));
+        const close = !request.complete && hasBody(request) ? { connection: 'close' } : {};
+        response.writeHead(refusal.status, { 'content-type': 'application/json', 'content-length': text.length, ...refusal.headers, ...close });
+        endAnswer(request, response, request.method === 'HEAD' ? null : text);
       },
       begun: () => response.headersSent,
       end: () => response.destroy(),
       pass: async (engine, passage, match) => {
         if (match.row.body.is === 'stream') goOn();
-        endUnread(request, response);
         await pass(engine, request, response, passage, this.limits);
       },
     });
@@ -268,27 +266,6 @@ interface Caller {
 function addressOf(socket: Socket): string {
   const address = socket.remoteAddress ?? '';
   return address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
-}
-
-function hasBody(request: IncomingMessage): boolean {
-  return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
-}
-
-function isUnread(request: IncomingMessage): boolean {
-  return !request.complete && hasBody(request);
-}
-
-/** A body that nobody will read (the answer is a refusal) is not read to its end: the connection goes, after a moment in which the client can see the answer. */
-function endUnread(request: IncomingMessage, response: ServerResponse): void {
-  if (!isUnread(request)) return;
-  response.once('finish', () => {
-    if (request.complete) return;
-    request.unpipe();
-    request.resume();
-    setTimeout(() => {
-      if (!request.complete) request.socket.destroy();
-    }, lingerMillis).unref();
-  });
 }
 
 function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | null> {

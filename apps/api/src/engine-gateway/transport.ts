@@ -1,6 +1,6 @@
 import { STATUS_CODES, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { pipeline, type Duplex } from 'node:stream';
+import type { Duplex, Readable, Transform, Writable } from 'node:stream';
 import { clustersProblem, type Passage, type RawEngine } from '@gantry/clusters';
 
 /** How long what may last; milliseconds. */
@@ -30,6 +30,12 @@ const socketAnswers = ['sec-websocket-accept', 'sec-websocket-protocol'];
 /** BuildKit's sessions tell by such headers what they offer; one of them repeats. */
 const sessionHeader = /^x-docker-expose-session-[a-z-]{1,32}$/;
 const maxWholeBytes = 1024 * 1024;
+/** A plain answer that says to be so short is sent in one piece with its head. */
+const maxGatheredBytes = 16 * 1024;
+/** What a client may still send after an answer that did not wait for its body. */
+const unreadMillis = 2_000;
+/** What may wait for a caller who is slower than the engine. */
+const maxWaitingBytes = 512 * 1024;
 /** Reads over which an engine may sit for minutes: it walks file systems, or asks registries. */
 const slowRead = /^\/v1\.\d+\/(?:system\/df|images\/search|distribution\/|containers\/[^/?]+\/(?:changes|top))|[?&]size=1/;
 /** A question whether the caller may go on that has no answer after so many rounds is answered: no. */
@@ -251,7 +257,7 @@ function pick(headers: IncomingHttpHeaders, names: readonly string[]): OutgoingH
 async function reply(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
   let status = answer.statusCode ?? 0;
   const headers = pick(answer.headers, returned);
-  if (!request.complete) headers['connection'] = 'close'; // answered before the body was through
+  if (!request.complete && hasBody(request)) headers['connection'] = 'close'; // answered before the body was through
   if (passage.whole) {
     const sent = await passage.whole(status, await readWhole(answer, limits));
     if (response.destroyed) return;
@@ -259,7 +265,7 @@ async function reply(answer: IncomingMessage, request: IncomingMessage, response
     const bodiless = isBodiless(passage, status);
     if (!bodiless) headers['content-length'] = sent.body.length;
     response.writeHead(status, headers);
-    response.end(bodiless ? undefined : sent.body);
+    endAnswer(request, response, bodiless ? null : sent.body);
     return;
   }
   if (response.destroyed) {
@@ -268,7 +274,8 @@ async function reply(answer: IncomingMessage, request: IncomingMessage, response
   }
   if (isBodiless(passage, status)) {
     answer.resume();
-    response.writeHead(status, headers).end();
+    response.writeHead(status, headers);
+    endAnswer(request, response, null);
     return;
   }
   const filter = status >= 200 && status < 300 ? (passage.filter?.() ?? null) : null;
@@ -276,21 +283,87 @@ async function reply(answer: IncomingMessage, request: IncomingMessage, response
     refuseEncoded(answer);
     delete headers['content-length'];
   }
-  if (headers['content-length'] === undefined) announceTrailers(answer, response, headers);
+  const length = headers['content-length'];
+  if (!filter && passage.connection === 'plain' && Number(length) <= maxGatheredBytes) {
+    const body = await gather(answer, maxGatheredBytes, limits);
+    if (response.destroyed) return;
+    response.writeHead(status, headers);
+    endAnswer(request, response, body);
+    return;
+  }
+  if (length === undefined) announceTrailers(answer, response, headers);
   response.writeHead(status, headers);
   // A body that comes late must not hold the head back; one that is here already goes out with it.
   setImmediate(() => {
     if (!response.writableEnded && (!answer.readableDidRead || filter)) response.flushHeaders();
   });
-  await new Promise<void>((resolve, reject) => {
-    const done = (error: NodeJS.ErrnoException | null): void => {
-      // One side broke off: the other has been ended. Anything else is a fault worth telling of.
-      if (!error || error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET' || error.code === 'EPIPE') resolve();
-      else reject(error);
+  await pour(answer, filter, request, response);
+}
+
+/** Everything of the answer goes to the response; when one breaks off, so does the other. `pipeline` would do, at several times the cost for a small answer. @throws an error of the filter */
+function pour(answer: IncomingMessage, filter: Transform | null, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const cut = (): void => {
+      answer.destroy();
+      filter?.destroy();
+      response.destroy();
     };
-    if (filter) pipeline(answer, filter, response, done);
-    else pipeline(answer, response, done);
+    response.once('finish', resolve);
+    response.once('close', () => {
+      if (!response.writableFinished) cut();
+      resolve();
+    });
+    answer.once('close', () => {
+      if (!answer.readableEnded) cut();
+    });
+    filter?.on('error', (error) => {
+      reject(error);
+      cut();
+    });
+    pump(filter ? answer.pipe(filter) : answer, response, () => endAnswer(request, response, null));
   });
+}
+
+/**
+ * As `pipe`, but lets more wait in the sink before it holds the source up: with the mark that sockets have, each chunk would wait for the one
+ * before to be encrypted and written.
+ */
+function pump(source: Readable, sink: Writable, end: () => void): void {
+  source.on('data', (chunk: Buffer) => {
+    if (sink.destroyed || sink.write(chunk) || sink.writableLength < maxWaitingBytes) return;
+    source.pause();
+    sink.once('drain', () => source.resume());
+  });
+  source.once('end', end);
+}
+
+/**
+ * Ends an answer. Where it did not wait for the request's body, what still comes of that is heard for a moment: a client that can't go on
+ * sending may never look for the answer.
+ */
+export function endAnswer(request: IncomingMessage, response: ServerResponse, body: Buffer | null): void {
+  if (request.complete || !hasBody(request)) {
+    // As text of one byte a character, Node sends head and body in one write.
+    if (body) response.end(body.toString('latin1'), 'latin1');
+    else response.end();
+    return;
+  }
+  if (body) response.write(body);
+  else response.flushHeaders();
+  request.unpipe();
+  request.resume();
+  const end = (): void => {
+    clearTimeout(timer);
+    response.end();
+  };
+  const timer = setTimeout(end, unreadMillis);
+  request.once('end', end);
+  response.once('close', () => clearTimeout(timer));
+}
+
+/** Whether the request has a body, read or not. */
+export function hasBody(request: IncomingMessage): boolean {
+  return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
 }
 
 function isBodiless(passage: Passage, status: number): boolean {
@@ -315,21 +388,33 @@ function refuseEncoded(answer: IncomingMessage): void {
 
 async function readWhole(answer: IncomingMessage, limits: TransportLimits): Promise<Buffer> {
   refuseEncoded(answer);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const timer = setTimeout(() => answer.destroy(new Error('the answer did not end in time')), limits.engineMillis);
-  try {
-    for await (const chunk of answer) {
-      chunks.push(chunk as Buffer);
-      size += (chunk as Buffer).length;
-      if (size > maxWholeBytes) throw new Error('the answer is longer than it may be');
-    }
-  } catch (error) {
-    throw clustersProblem('engine-failed', { detail: 'The engine’s answer broke off or was too long.', cause: error });
-  } finally {
-    clearTimeout(timer);
-  }
-  return Buffer.concat(chunks);
+  return gather(answer, maxWholeBytes, limits);
+}
+
+/** @throws clusters.engine-failed when there are more bytes, or not all of them come */
+function gather(answer: IncomingMessage, maxBytes: number, limits: TransportLimits): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const fail = (what: string): void => {
+      clearTimeout(timer);
+      answer.destroy();
+      reject(clustersProblem('engine-failed', { detail: 'The engine’s answer broke off or was too long.', cause: new Error(what) }));
+    };
+    const timer = setTimeout(() => fail('the answer did not end in time'), limits.engineMillis);
+    answer.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > maxBytes) fail('the answer is longer than it may be');
+    });
+    answer.once('end', () => {
+      clearTimeout(timer);
+      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+    });
+    answer.once('close', () => {
+      if (!answer.readableEnded) fail('the answer broke off');
+    });
+  });
 }
 
 /** Writes a whole answer on a connection that no server looks after any more, and ends it. */
@@ -381,7 +466,7 @@ function join(client: Socket, engine: Duplex, limits: TransportLimits): Promise<
       return;
     }
     client.pipe(engine);
-    engine.pipe(client);
+    pump(engine, client, () => client.end());
     // All that the engine had to say is out: nothing that still comes would be heard.
     client.once('finish', soon);
     client.once('close', () => {

@@ -165,7 +165,7 @@ const logs: Query = { follow: flag(), ...outputs, since: word(), timestamps: fla
 const attach: Query = { detachKeys: word(), logs: flag(), stream: flag(), stdin: flag(), ...outputs };
 const size: Query = { h: number(), w: number() };
 
-row('GET /containers/json', 'container:view', all('container'), { query: { all: flag(), limit: number(), size: flag(), filters: filters(), since: unlisted(word()), before: unlisted(word()) }, response: listed('container', 'Id') });
+row('GET /containers/json', 'container:view', all('container'), { query: { all: flag(), limit: number(), size: flag(), trunc_cmd: unlisted(flag()), filters: filters(), since: unlisted(word()), before: unlisted(word()) }, response: listed('container', 'Id') });
 row('POST /containers/create', 'container:create', made('container'), {
   query: { name: word(24, creates('container')), platform: word(41) },
   body: body(containerCreate),

@@ -296,14 +296,25 @@ it('carries a build of BuildKit', async () => {
   writeFileSync(join(dir, 'buildkit/Dockerfile'), `FROM ${image}\nCOPY file /file\n`);
   writeFileSync(join(dir, 'buildkit/file'), randomBytes(3_000_000));
   await docker(old[1], ['build', '--network', 'none', '--progress', 'plain', '-t', 'buildkit:1', join(dir, 'buildkit')], { env: { DOCKER_BUILDKIT: '1' } });
-  expect(gateway.gate.passed.some(({ name, status }) => name === 'POST /session' && status === 101)).toBe(true);
+  await eventually('the session is over', () => gateway.gate.passed.some(({ name, status }) => name === 'POST /session' && status === 101));
   expect(await docker(old[1], ['run', '--rm', '--entrypoint', 'ls', 'buildkit:1', '-l', '/file'])).toContain('3000000');
+});
+
+it('serves docker-compose', async () => {
+  writeFileSync(join(dir, 'docker-compose.yml'), JSON.stringify({ version: '3.7', services: { web: { image, entrypoint: ['sh', '-c', 'echo composed; while :; do sleep 1; done'], volumes: ['data:/data'] } }, volumes: { data: {} } }));
+  const compose = (...argv: string[]): Promise<Ran> => new Program('/usr/bin/docker-compose', ['--no-ansi', '-p', 'gw', ...argv]).done;
+  const up = await compose('up', '-d');
+  expect(up.code === 0 ? '' : up.err).toBe('');
+  expect((await compose('logs')).out).toContain('composed');
+  expect(await compose('exec', '-T', 'web', 'echo', 'inside')).toMatchObject({ code: 0, out: 'inside\n' });
+  expect((await compose('ps')).out).toContain('gw_web_1');
+  expect(await compose('down', '-v', '-t', '0')).toMatchObject({ code: 0 });
 });
 
 it('serves dockerode: attach with input, exec, and errors', async () => {
   const client = new Docker({ host: '127.0.0.1', port: gateway.port, protocol: 'https', ca: gateway.pki.ca, cert: gateway.client.cert, key: gateway.client.key, version: 'v1.41' });
   const container = await client.createContainer(only({ Image: image, Entrypoint: ['cat'], OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true }));
-  const stream = await container.attach({ ...only({}, { stream: 1, stdin: 1, stdout: 1 }), stdin: true, hijack: true });
+  const stream = await container.attach({ ...only({ stream: true }, { stream: 1, stdin: 1, stdout: 1 }), stdin: true, hijack: true });
   let text = '';
   stream.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
   await container.start();

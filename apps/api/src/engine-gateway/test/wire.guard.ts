@@ -7,7 +7,7 @@ import { PassThrough, Transform } from 'node:stream';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { openEngine } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
-import { startGateway, type TestGateway } from './test/gate';
+import { startGateway, type TestGateway } from './gate';
 
 /** An engine that does what a test says, and writes down what it was asked. */
 class ScriptedEngine {
@@ -270,7 +270,7 @@ describe('answers', () => {
   });
 
   it('gives a HEAD its length and no body', async () => {
-    engine.answer = (_request, response) => response.writeHead(200, { 'content-length': '2', 'api-version': '1.41' }).end();
+    engine.answer = (_request, response) => response.writeHead(200, { 'content-length': '2', 'api-version': '1.41' }).end('OK');
     const raw = await Raw.open();
     raw.write(`HEAD /_ping HTTP/1.1\r\n${head}\r\n`);
     await raw.saw(/content-length: 2\r\n[\s\S]*\r\n\r\n$/i);
