@@ -5,7 +5,11 @@ export const attempt: Attempt = {
   source: 'proxies and servers that disagree on what the host and path are',
   try: (world) =>
     lines(world, [
-      `POST http://${world.address}${v}/containers/create`, `POST https://${world.address}${v}/containers/create`, `POST http://docker${v}/containers/create`, `POST unix:///var/run/docker.sock${v}/containers/create`, `POST //${world.address}${v}/containers/create`, `POST file://${v}/containers/create`, `CONNECT ${world.address}`, 'CONNECT /var/run/docker.sock', 'OPTIONS *', 'POST *',
-      `POST containers/create`, `POST ?${v}/containers/create`, `POST #${v}/containers/create`, `POST http:${v}/containers/create`, `POST @${v}/containers/create`,
+      `POST http://${world.address}${v}/containers/create`, `POST https://${world.address}${v}/containers/create`,
+        `POST http://docker${v}/containers/create`, `POST unix:///var/run/docker.sock${v}/containers/create`,
+        `POST //${world.address}${v}/containers/create`, `POST file://${v}/containers/create`, `CONNECT ${world.address}`,
+        'CONNECT /var/run/docker.sock', 'OPTIONS *', 'POST *',
+      `POST containers/create`, `POST ?${v}/containers/create`, `POST #${v}/containers/create`, `POST http:${v}/containers/create`,
+        `POST @${v}/containers/create`,
     ]),
 };

@@ -5,7 +5,9 @@ export const attempt: Attempt = {
   source: 'peers that checked start and stop, and not `archive`',
   try: (world) =>
     each(
-      world.foreign.flatMap(({ container: thing }) => spellings(thing)).flatMap((which) => [['PUT', which], ['GET', which], ['HEAD', which]] as const),
-      ([method, which]) => world.call(method, `${v}/containers/${which}/archive?path=/etc`, method === 'PUT' ? Buffer.alloc(1024) : undefined, method === 'PUT' ? { 'Content-Type': 'application/x-tar' } : {}),
+      world.foreign.flatMap(({ container: thing }) => spellings(thing)).flatMap((which) => [['PUT', which], ['GET', which], ['HEAD',
+        which]] as const),
+      ([method, which]) => world.call(method, `${v}/containers/${which}/archive?path=/etc`,
+        method === 'PUT' ? Buffer.alloc(1024) : undefined, method === 'PUT' ? { 'Content-Type': 'application/x-tar' } : {}),
     ),
 };

@@ -8,7 +8,8 @@ export const attempt: Attempt = {
     const service41 = JSON.stringify(service(world, { CapabilityAdd: ['ALL'] }));
     const pad = (size: number): string => ' '.repeat(size);
     return [
-      ...(await each([`${pad(1024 * 1024)}${body}`, `${body}${pad(1024 * 1024)}`, body.replace('{', `{"Labels":{"a":"${'a'.repeat(1024 * 1024)}"},`), body.replace('{', `{${pad(900 * 1024)}`)], (text) =>
+      ...(await each([`${pad(1024 * 1024)}${body}`, `${body}${pad(1024 * 1024)}`, body.replace('{',
+        `{"Labels":{"a":"${'a'.repeat(1024 * 1024)}"},`), body.replace('{', `{${pad(900 * 1024)}`)], (text) =>
         world.call('POST', `${v}/containers/create`, text))),
       await world.call('POST', `${v}/services/create`, `${pad(4 * 1024 * 1024)}${service41}`),
     ];

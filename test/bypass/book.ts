@@ -197,29 +197,35 @@ export function request(line: string, headers: readonly string[], body: Buffer |
 /** Sends these request lines (method and target), each with the body of a privileged container. */
 export function lines(world: World, list: Iterable<string>, version = 'HTTP/1.1'): Promise<Reply[]> {
   const body = JSON.stringify(container(world, { HostConfig: { Privileged: true, Binds: ['/:/host'] } }));
-  return each(list, (line) => world.send(request(`${line} ${version}`, [`Host: ${world.address}`, 'Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close'], body)));
+  return each(list, (line) => world.send(request(`${line} ${version}`, [`Host: ${world.address}`, 'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close'], body)));
 }
 
 /** Sends these request lines without a body. */
 export function bare(world: World, list: Iterable<string>): Promise<Reply[]> {
-  return each(list, (line) => world.send(request(`${line} HTTP/1.1`, [`Host: ${world.address}`, 'Content-Length: 0', 'Connection: close'])));
+  return each(list, (line) => world.send(request(`${line} HTTP/1.1`, [`Host: ${world.address}`, 'Content-Length: 0',
+    'Connection: close'])));
 }
 
 /** Sends a privileged container under these headers, in front of which stand only `Host` and the type. */
 export function headers(world: World, list: Iterable<readonly string[]>): Promise<Reply[]> {
   const body = JSON.stringify(container(world, { HostConfig: { Privileged: true, Binds: ['/:/host'] } }));
-  return each(list, (more) => world.send(request(`POST ${v}/containers/create HTTP/1.1`, [`Host: ${world.address}`, 'Content-Type: application/json', ...more.map((line) => line.replace('<length>', String(Buffer.byteLength(body)))), 'Connection: close'], body)));
+  return each(list, (more) => world.send(request(`POST ${v}/containers/create HTTP/1.1`, [`Host: ${world.address}`,
+    'Content-Type: application/json', ...more.map((line) => line.replace('<length>', String(Buffer.byteLength(body)))),
+    'Connection: close'], body)));
 }
 
 /** A request for a privileged container, for an engine that would read it where it should not. */
 export function privileged(world: World): Buffer {
   const body = JSON.stringify(container(world, { HostConfig: { Privileged: true, Binds: ['/:/host'] } }));
-  return request(`POST ${v}/containers/create HTTP/1.1`, [`Host: ${world.address}`, 'Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close'], body);
+  return request(`POST ${v}/containers/create HTTP/1.1`, [`Host: ${world.address}`, 'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close'], body);
 }
 
 /** A reply to a ping with something behind it: of the answers, those to what was behind. */
 export function withoutPings(reply: Reply): Reply {
-  return reply.status === 200 && reply.body === (reply.sent.startsWith('HEAD') ? '' : 'OK') ? { ...reply, status: reply.statuses[1] ?? 0, statuses: reply.statuses.slice(1) } : reply;
+  return reply.status === 200 && reply.body === (reply.sent.startsWith('HEAD') ? '' : 'OK') ? { ...reply, status: reply.statuses[1] ?? 0,
+    statuses: reply.statuses.slice(1) } : reply;
 }
 
 const quietMillis = 1_000;
@@ -227,12 +233,14 @@ const answerMillis = 20_000;
 const maxBytes = 4 * 1024 * 1024;
 
 /** Sends bytes to the gateway on a new connection, and reads until it ends, says no more, or has said too much. */
-export function exchange(to: { host: string; port: number; ca: string }, as: Credentials, raw: Buffer | string, end = false): Promise<Reply> {
+export function exchange(to: { host: string; port: number; ca: string }, as: Credentials, raw: Buffer | string,
+  end = false): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
     let spoken = false;
-    const socket = connect({ host: to.host, port: to.port, ca: to.ca, ...as, ALPNProtocols: ['http/1.1'], checkServerIdentity: () => undefined });
+    const socket = connect({ host: to.host, port: to.port, ca: to.ca, ...as, ALPNProtocols: ['http/1.1'],
+      checkServerIdentity: () => undefined });
     const done = (): void => {
       clearTimeout(timer);
       socket.destroy();

@@ -6,7 +6,9 @@ export const attempt: Attempt = {
   try: (world) =>
     each(
       [
-        { Devices: [{ PathOnHost: '/dev/sda', PathInContainer: '/dev/x' }] }, { DeviceCgroupRules: ['a *:* rwm'] }, { CgroupParent: '/' }, { OomKillDisable: true }, { CpuRealtimePeriod: 1 }, { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] }, { Privileged: true }, { Binds: ['/:/host'] },
+        { Devices: [{ PathOnHost: '/dev/sda', PathInContainer: '/dev/x' }] }, { DeviceCgroupRules: ['a *:* rwm'] }, { CgroupParent: '/' },
+          { OomKillDisable: true }, { CpuRealtimePeriod: 1 }, { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] }, { Privileged: true },
+          { Binds: ['/:/host'] },
         { HostConfig: { Privileged: true } }, { Image: 'x' },
       ],
       (body) => world.call('POST', `${v}/containers/${world.own.container.id}/update`, body),

@@ -6,6 +6,7 @@ export const attempt: Attempt = {
   async try(world) {
     const body = JSON.stringify(container(world, { HostConfig: { Privileged: true } }));
     return each(['0', '00', '', '-0', '+0', '2'], (length) =>
-      world.send(request(`POST ${v}/containers/create HTTP/1.1`, [`Host: ${world.address}`, 'Content-Type: application/json', `Content-Length: ${length}`, 'Connection: close'], body)));
+      world.send(request(`POST ${v}/containers/create HTTP/1.1`, [`Host: ${world.address}`, 'Content-Type: application/json',
+        `Content-Length: ${length}`, 'Connection: close'], body)));
   },
 };

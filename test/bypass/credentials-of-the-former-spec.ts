@@ -7,8 +7,11 @@ export const attempt: Attempt = {
     const { hidden, hiddenDigest } = world.images;
     const pinned = `${hidden.slice(0, hidden.lastIndexOf(':'))}@${hiddenDigest}`;
     return [
-      ...(await each(['spec', 'previous-spec', 'previous', 'other'], (from) => updateService(world, { Image: hidden }, {}, `&registryAuthFrom=${from}`))), await updateService(world, { Image: pinned }, {}, '&registryAuthFrom=previous-spec'),
-      ...(await each(world.foreign, (things) => world.call('POST', `${v}/services/${things.service.id}/update?version=${things.serviceVersion}&registryAuthFrom=spec`, service(world, {}, { Name: things.service.name })))),
+      ...(await each(['spec', 'previous-spec', 'previous', 'other'], (from) => updateService(world, { Image: hidden }, {},
+        `&registryAuthFrom=${from}`))), await updateService(world, { Image: pinned }, {}, '&registryAuthFrom=previous-spec'),
+      ...(await each(world.foreign, (things) => world.call('POST',
+        `${v}/services/${things.service.id}/update?version=${things.serviceVersion}&registryAuthFrom=spec`, service(world, {},
+        { Name: things.service.name })))),
     ];
   },
 };

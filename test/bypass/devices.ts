@@ -5,7 +5,10 @@ export const attempt: Attempt = {
   source: 'a block device is the host’s disk',
   try: (world) =>
     hostConfigs(world, [
-      { Devices: [{ PathOnHost: '/dev/sda', PathInContainer: '/dev/x', CgroupPermissions: 'rwm' }] }, { Devices: [{ PathOnHost: '/dev/kmsg' }] }, { Devices: [{}] }, { DeviceCgroupRules: ['a *:* rwm'] }, { DeviceCgroupRules: ['c 1:1 r'] },
-      { DeviceRequests: [{ Driver: '', Count: -1, Capabilities: [['gpu']] }] }, { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] }, { BlkioWeightDevice: [{ Path: '/dev/sda', Weight: 10 }] },
+      { Devices: [{ PathOnHost: '/dev/sda', PathInContainer: '/dev/x', CgroupPermissions: 'rwm' }] },
+        { Devices: [{ PathOnHost: '/dev/kmsg' }] }, { Devices: [{}] }, { DeviceCgroupRules: ['a *:* rwm'] },
+        { DeviceCgroupRules: ['c 1:1 r'] },
+      { DeviceRequests: [{ Driver: '', Count: -1, Capabilities: [['gpu']] }] }, { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] },
+        { BlkioWeightDevice: [{ Path: '/dev/sda', Weight: 10 }] },
     ]),
 };

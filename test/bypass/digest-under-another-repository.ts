@@ -6,6 +6,7 @@ export const attempt: Attempt = {
   try: (world) => {
     const { signed, hidden, unsignedDigest, hiddenDigest } = world.images;
     const [own, other] = [signed, hidden].map((name) => name.slice(0, name.lastIndexOf(':'))) as [string, string];
-    return references(world, [`${own}@${hiddenDigest}`, `${other}@${unsignedDigest}`, `${own}@sha256:${'0'.repeat(64)}`, `${own}@${world.images.unsignedId}`]);
+    return references(world, [`${own}@${hiddenDigest}`, `${other}@${unsignedDigest}`, `${own}@sha256:${'0'.repeat(64)}`,
+      `${own}@${world.images.unsignedId}`]);
   },
 };

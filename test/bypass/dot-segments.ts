@@ -6,7 +6,13 @@ export const attempt: Attempt = {
   async try(world) {
     const own = world.own.container.id;
     return [...(await lines(world, [
-      ...['/containers/x/../create', '/./containers/create', '/containers/./create', '/containers/create/', '/containers/create/.', '/containers/create/..', '//containers/create', '/containers//create', '/../containers/create', '/x/../containers/create', '/images/a/../../containers/create', '/containers/.../create', '/plugins/x/../../containers/create', '/distribution/../containers/create'].map((path) => `POST ${v}${path}`),
-      `POST /${v}/containers/create`, `POST ${v}/../v1.41/containers/create`])), ...(await bare(world, world.foreign.flatMap(({ container: { id } }) => [`GET ${v}/containers/${own}/../${id}/json`, `GET ${v}/containers/${own}/..%2f${id}/json`, `DELETE ${v}/containers/${own}/../${id}?force=1`, `GET ${v}/images/../containers/${id}/json`, `GET ${v}/images/x/../../containers/${id}/json`])))];
+      ...['/containers/x/../create', '/./containers/create', '/containers/./create', '/containers/create/', '/containers/create/.',
+        '/containers/create/..', '//containers/create', '/containers//create', '/../containers/create', '/x/../containers/create',
+        '/images/a/../../containers/create', '/containers/.../create', '/plugins/x/../../containers/create',
+        '/distribution/../containers/create'].map((path) => `POST ${v}${path}`),
+      `POST /${v}/containers/create`, `POST ${v}/../v1.41/containers/create`])), ...(await bare(world,
+        world.foreign.flatMap(({ container: { id } }) => [`GET ${v}/containers/${own}/../${id}/json`,
+        `GET ${v}/containers/${own}/..%2f${id}/json`, `DELETE ${v}/containers/${own}/../${id}?force=1`,
+        `GET ${v}/images/../containers/${id}/json`, `GET ${v}/images/x/../../containers/${id}/json`])))];
   },
 };

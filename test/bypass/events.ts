@@ -8,8 +8,12 @@ export const attempt: Attempt = {
     const now = Math.floor(Date.now() / 1000);
     const query = (filters: Json): string => `/events?since=1&until=${now}&filters=${encodeURIComponent(JSON.stringify(filters))}`;
     return calls(world, [
-      ['GET', `/events?since=1&until=${now}`], ...world.foreign.flatMap(({ container: thing, network, volume }) => [{ container: [thing.id] }, { container: [thing.name] }, { network: [network.id] }, { volume: [volume] }].map((filters): Call => ['GET', query(filters)])),
-      ...['container', 'network', 'volume', 'service', 'secret', 'config', 'node', 'image', 'daemon', 'plugin'].map((type): Call => ['GET', query({ type: [type] })]), ['GET', query({ event: ['create', 'start', 'exec_create', 'pull', 'tag'] })], ['GET', query({ scope: ['swarm', 'local'] })],
+      ['GET', `/events?since=1&until=${now}`], ...world.foreign.flatMap(({ container: thing, network,
+        volume }) => [{ container: [thing.id] }, { container: [thing.name] }, { network: [network.id] },
+        { volume: [volume] }].map((filters): Call => ['GET', query(filters)])),
+      ...['container', 'network', 'volume', 'service', 'secret', 'config', 'node', 'image', 'daemon', 'plugin'].map((type): Call => ['GET',
+        query({ type: [type] })]), ['GET', query({ event: ['create', 'start', 'exec_create', 'pull', 'tag'] })], ['GET',
+        query({ scope: ['swarm', 'local'] })],
     ]);
   },
 };

@@ -8,9 +8,12 @@ export const attempt: Attempt = {
   async try(world) {
     const filters = (each: Json): string => encodeURIComponent(JSON.stringify(each));
     return calls(world, world.foreign.flatMap(({ container: { id, name }, network, volume }) => [
-      ...['before', 'since'].flatMap((key) => [name, 'nothing', id, '0'.repeat(64)].flatMap((which): Call[] => [['GET', `/containers/json?all=1&filters=${filters({ [key]: [which] })}`]])),
-      ...['before', 'since'].flatMap((key) => [name, 'nothing', id, '0'.repeat(64)].flatMap((which): Call[] => [['GET', `/containers/json?all=1&${key}=${which}`]])),
-      ...[network.name, 'nothing'].map((which): Call => ['GET', `/containers/json?all=1&filters=${filters({ network: [which] })}`]), ...[volume, 'nothing'].map((which): Call => ['GET', `/containers/json?all=1&filters=${filters({ volume: [which] })}`]),
+      ...['before', 'since'].flatMap((key) => [name, 'nothing', id, '0'.repeat(64)].flatMap((which): Call[] => [['GET',
+        `/containers/json?all=1&filters=${filters({ [key]: [which] })}`]])),
+      ...['before', 'since'].flatMap((key) => [name, 'nothing', id, '0'.repeat(64)].flatMap((which): Call[] => [['GET',
+        `/containers/json?all=1&${key}=${which}`]])),
+      ...[network.name, 'nothing'].map((which): Call => ['GET', `/containers/json?all=1&filters=${filters({ network: [which] })}`]),
+        ...[volume, 'nothing'].map((which): Call => ['GET', `/containers/json?all=1&filters=${filters({ volume: [which] })}`]),
     ]));
   },
 };

@@ -7,7 +7,8 @@ export const attempt: Attempt = {
     const foreign = world.foreign.flatMap(({ container: thing }) => spellings(thing));
     return containers(world, [
       ...foreign.map((which) => ({ HostConfig: { Links: [`${which}:x`] } })),
-      ...foreign.map((which) => ({ HostConfig: { NetworkMode: world.own.network.name }, NetworkingConfig: { EndpointsConfig: { [world.own.network.name]: { Links: [`${which}:x`] } } } })),
+      ...foreign.map((which) => ({ HostConfig: { NetworkMode: world.own.network.name },
+        NetworkingConfig: { EndpointsConfig: { [world.own.network.name]: { Links: [`${which}:x`] } } } })),
     ]);
   },
 };

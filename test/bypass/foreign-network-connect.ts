@@ -7,8 +7,10 @@ export const attempt: Attempt = {
     calls(
       world,
       world.foreign.flatMap(({ network, container: thing }) => spellings(network).flatMap((which): Call[] => [
-        ['POST', `/networks/${which}/connect`, { Container: world.own.container.id }], ['POST', `/networks/${which}/connect`, { Container: thing.id }], ['POST', `/networks/${which}/disconnect`, { Container: thing.id, Force: true }],
-        ['POST', `/networks/${which}/disconnect`, { Container: world.own.container.id, Force: true }], ['GET', `/networks/${which}`], ['GET', `/networks/${which}?verbose=1&scope=swarm`], ['DELETE', `/networks/${which}`],
+        ['POST', `/networks/${which}/connect`, { Container: world.own.container.id }], ['POST', `/networks/${which}/connect`,
+          { Container: thing.id }], ['POST', `/networks/${which}/disconnect`, { Container: thing.id, Force: true }],
+        ['POST', `/networks/${which}/disconnect`, { Container: world.own.container.id, Force: true }], ['GET', `/networks/${which}`],
+          ['GET', `/networks/${which}?verbose=1&scope=swarm`], ['DELETE', `/networks/${which}`],
       ])),
     ),
 };

@@ -9,10 +9,13 @@ export const attempt: Attempt = {
       ...(await containers(world, [
         ...foreign.map((NetworkMode) => ({ HostConfig: { NetworkMode } })),
         ...foreign.map((which) => ({ NetworkingConfig: { EndpointsConfig: { [which]: {} } } })),
-        ...foreign.map((which) => ({ HostConfig: { NetworkMode: world.own.network.name }, NetworkingConfig: { EndpointsConfig: { [which]: null } } })),
-        ...foreign.map((NetworkID) => ({ HostConfig: { NetworkMode: world.own.network.name }, NetworkingConfig: { EndpointsConfig: { [world.own.network.name]: { NetworkID } } } })),
+        ...foreign.map((which) => ({ HostConfig: { NetworkMode: world.own.network.name },
+          NetworkingConfig: { EndpointsConfig: { [which]: null } } })),
+        ...foreign.map((NetworkID) => ({ HostConfig: { NetworkMode: world.own.network.name },
+          NetworkingConfig: { EndpointsConfig: { [world.own.network.name]: { NetworkID } } } })),
       ])),
-      ...(await each(foreign.flatMap((Target) => [{ Networks: [{ Target }] }, { TaskTemplate: { Networks: [{ Target }] } }]), (change) => world.call('POST', `${v}/services/create`, service(world, {}, change)))),
+      ...(await each(foreign.flatMap((Target) => [{ Networks: [{ Target }] }, { TaskTemplate: { Networks: [{ Target }] } }]),
+        (change) => world.call('POST', `${v}/services/create`, service(world, {}, change)))),
       ...(await each(foreign, (Target) => updateService(world, {}, { Networks: [{ Target }] }))),
     ];
   },

@@ -6,9 +6,13 @@ export const attempt: Attempt = {
   async try(world) {
     const file = { Name: 'x', UID: '0', GID: '0', Mode: 292 };
     return containerSpecs(world, world.foreign.flatMap(({ secret, config }) => [
-      ...spellings(secret).flatMap((SecretID) => [secret.name, world.own.secret.name].map((SecretName) => ({ Secrets: [{ File: file, SecretID, SecretName }] }))),
-      ...spellings(config).flatMap((ConfigID) => [config.name, world.own.config.name].map((ConfigName) => ({ Configs: [{ File: file, ConfigID, ConfigName }] }))),
-      { Privileges: { CredentialSpec: { Config: config.id } } }, { Configs: [{ Runtime: {}, ConfigID: config.id, ConfigName: config.name }] }, { Secrets: [{ File: file, SecretID: world.own.secret.id, SecretName: world.own.secret.name }, { File: { ...file, Name: 'y' }, SecretID: secret.id, SecretName: secret.name }] },
+      ...spellings(secret).flatMap((SecretID) => [secret.name, world.own.secret.name].map((SecretName) => ({ Secrets: [{ File: file,
+        SecretID, SecretName }] }))),
+      ...spellings(config).flatMap((ConfigID) => [config.name, world.own.config.name].map((ConfigName) => ({ Configs: [{ File: file,
+        ConfigID, ConfigName }] }))),
+      { Privileges: { CredentialSpec: { Config: config.id } } }, { Configs: [{ Runtime: {}, ConfigID: config.id,
+        ConfigName: config.name }] }, { Secrets: [{ File: file, SecretID: world.own.secret.id, SecretName: world.own.secret.name },
+        { File: { ...file, Name: 'y' }, SecretID: secret.id, SecretName: secret.name }] },
     ]));
   },
 };

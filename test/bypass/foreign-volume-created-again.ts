@@ -5,7 +5,8 @@ export const attempt: Attempt = {
   source: 'engines answer the creation of a volume that is there as if it were new',
   try: (world) =>
     each(
-      world.foreign.flatMap(({ volume }) => [{ Name: volume }, { Name: volume, Driver: 'local' }, { Name: volume, Labels: { 'io.gantry.collection': '/Shared/Private/ann' } }]),
+      world.foreign.flatMap(({ volume }) => [{ Name: volume }, { Name: volume, Driver: 'local' }, { Name: volume,
+        Labels: { 'io.gantry.collection': '/Shared/Private/ann' } }]),
       (body) => world.call('POST', `${v}/volumes/create`, body),
     ),
 };

@@ -7,7 +7,9 @@ export const attempt: Attempt = {
     const names = world.foreign.map(({ volume }) => volume);
     const mounts = names.map((Source) => ({ Mounts: [{ Type: 'volume', Source, Target: '/x' }] }));
     return [
-      ...(await hostConfigs(world, [...mounts, ...names.flatMap((name) => [`${name}:/x`, `${name}:/x:ro`, `${name}:/x:nocopy,z`].map((bind) => ({ Binds: [bind] }))), ...names.map((name) => ({ Binds: [`${world.own.volume}:/y`, `${name}:/x`] }))])),
+      ...(await hostConfigs(world, [...mounts, ...names.flatMap((name) => [`${name}:/x`, `${name}:/x:ro`,
+        `${name}:/x:nocopy,z`].map((bind) => ({ Binds: [bind] }))), ...names.map((name) => ({ Binds: [`${world.own.volume}:/y`,
+        `${name}:/x`] }))])),
       ...(await containerSpecs(world, mounts)),
     ];
   },

@@ -8,10 +8,15 @@ export const attempt: Attempt = {
     const foreign = world.foreign[0]!;
     const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
     return [
-      await world.call('POST', `${v}/containers/${own}/rename?name=free`, `name=${foreign.container.name}`, form), await world.call('POST', `${v}/containers/${own}/rename`, 'name=other', form), await world.call('POST', `${v}/containers/${own}/kill`, 'signal=KILL', form), await world.call('POST', `${v}/containers/${own}/restart`, 't=0', form),
+      await world.call('POST', `${v}/containers/${own}/rename?name=free`, `name=${foreign.container.name}`, form), await world.call('POST',
+        `${v}/containers/${own}/rename`, 'name=other', form), await world.call('POST', `${v}/containers/${own}/kill`, 'signal=KILL', form),
+        await world.call('POST', `${v}/containers/${own}/restart`, 't=0', form),
       await world.call('POST', `${v}/commit?container=${own}`, `container=${foreign.container.id}`, form),
-      await world.call('POST', `${v}/services/${world.own.service.id}/update?version=${world.own.serviceVersion}`, 'rollback=previous', form), await world.call('POST', `${v}/containers/create`, `name=${foreign.container.name}`, form),
-      await world.call('POST', `${v}/containers/${own}/kill`, '--x\r\nContent-Disposition: form-data; name="signal"\r\n\r\nKILL\r\n--x--\r\n', { 'Content-Type': 'multipart/form-data; boundary=x' }),
+      await world.call('POST', `${v}/services/${world.own.service.id}/update?version=${world.own.serviceVersion}`, 'rollback=previous',
+        form), await world.call('POST', `${v}/containers/create`, `name=${foreign.container.name}`, form),
+      await world.call('POST', `${v}/containers/${own}/kill`,
+        '--x\r\nContent-Disposition: form-data; name="signal"\r\n\r\nKILL\r\n--x--\r\n',
+        { 'Content-Type': 'multipart/form-data; boundary=x' }),
     ];
   },
 };

@@ -8,7 +8,9 @@ export const attempt: Attempt = {
     const { hidden } = world.images;
     const names = [hidden, hidden.replace(/:[^:/]*$/, ':nothing')];
     return calls(world, [
-      ...names.map((Image): Call => ['POST', '/containers/create', container(world, { Image })]), ...names.map((name): Call => ['GET', `/images/${name}/json`]), ...names.map((name): Call => ['GET', `/images/${name}/history`]), ...names.map((name): Call => ['POST', `/images/create?fromImage=${encodeURIComponent(name)}`]),
+      ...names.map((Image): Call => ['POST', '/containers/create', container(world, { Image })]), ...names.map((name): Call => ['GET',
+        `/images/${name}/json`]), ...names.map((name): Call => ['GET', `/images/${name}/history`]), ...names.map((name): Call => ['POST',
+        `/images/create?fromImage=${encodeURIComponent(name)}`]),
     ]);
   },
 };

@@ -9,8 +9,10 @@ export const attempt: Attempt = {
     const filters = (each: Json): string => encodeURIComponent(JSON.stringify(each));
     const hidden = [world.images.hidden, world.images.hidden.replace(/:[^:/]*$/, ':nothing')];
     return calls(world, [
-      ...['before', 'since'].flatMap((key) => hidden.map((which): Call => ['GET', `/images/json?filters=${filters({ [key]: [which] })}`])), ...hidden.map((which): Call => ['GET', `/containers/json?all=1&filters=${filters({ ancestor: [which] })}`]),
-      ...hidden.map((which): Call => ['GET', `/images/json?filter=${encodeURIComponent(which)}`]), ...hidden.map((which): Call => ['GET', `/images/json?filters=${filters({ reference: [which] })}`]),
+      ...['before', 'since'].flatMap((key) => hidden.map((which): Call => ['GET', `/images/json?filters=${filters({ [key]: [which] })}`])),
+        ...hidden.map((which): Call => ['GET', `/containers/json?all=1&filters=${filters({ ancestor: [which] })}`]),
+      ...hidden.map((which): Call => ['GET', `/images/json?filter=${encodeURIComponent(which)}`]), ...hidden.map((which): Call => ['GET',
+        `/images/json?filters=${filters({ reference: [which] })}`]),
     ]);
   },
 };

@@ -7,6 +7,8 @@ export const attempt: Attempt = {
   try: (world) =>
     calls(
       world,
-      ['/containers/json?all=1&size=1', '/containers/json?all=1&limit=1000', '/networks', '/volumes', '/services', '/services?status=1', '/tasks', '/secrets', '/configs', '/images/json?all=1&digests=1', '/images/json?all=1&shared-size=0', '/system/df', '/info', '/version'].map((path): Call => ['GET', path]),
+      ['/containers/json?all=1&size=1', '/containers/json?all=1&limit=1000', '/networks', '/volumes', '/services', '/services?status=1',
+        '/tasks', '/secrets', '/configs', '/images/json?all=1&digests=1', '/images/json?all=1&shared-size=0', '/system/df', '/info',
+        '/version'].map((path): Call => ['GET', path]),
     ),
 };

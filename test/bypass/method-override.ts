@@ -6,7 +6,9 @@ export const attempt: Attempt = {
   async try(world) {
     const { own: { container: { id } } } = world;
     return [
-      ...(await each(['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'], (name) => world.call('GET', `${v}/containers/${world.foreign[0]!.container.id}/json`, undefined, { [name]: 'DELETE' }))), await world.call('GET', `${v}/containers/${id}/json?_method=DELETE`), await world.call('POST', `${v}/containers/json?_method=GET`),
+      ...(await each(['X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override'], (name) => world.call('GET',
+        `${v}/containers/${world.foreign[0]!.container.id}/json`, undefined, { [name]: 'DELETE' }))), await world.call('GET',
+        `${v}/containers/${id}/json?_method=DELETE`), await world.call('POST', `${v}/containers/json?_method=GET`),
     ];
   },
 };

@@ -1,7 +1,8 @@
 import { type Attempt, type Json, containerSpecs, hostConfigs } from './book';
 
 const options = [{ type: 'none', o: 'bind', device: '/' }, { o: 'bind', device: '/var/run' }, { device: '' }];
-const mount = (Options: Json, Name: string): Json => ({ Mounts: [{ Type: 'volume', Target: '/host', VolumeOptions: { DriverConfig: { Name, Options } } }] });
+const mount = (Options: Json, Name: string): Json => ({ Mounts: [{ Type: 'volume', Target: '/host', VolumeOptions: { DriverConfig: { Name,
+  Options } } }] });
 
 export const attempt: Attempt = {
   title: 'bind a path of the host by the driver options of a mount',

@@ -5,6 +5,7 @@ export const attempt: Attempt = {
   source: 'volume drivers are plugins: root on the host',
   async try(world) {
     const mounts = [{ Mounts: [{ Type: 'volume', Target: '/x', VolumeOptions: { DriverConfig: { Name: 'vieux/sshfs' } } }] }];
-    return [...(await hostConfigs(world, [...mounts, { VolumeDriver: 'vieux/sshfs' }, { VolumeDriver: 'LOCAL' }])), ...(await containerSpecs(world, mounts))];
+    return [...(await hostConfigs(world, [...mounts, { VolumeDriver: 'vieux/sshfs' }, { VolumeDriver: 'LOCAL' }])),
+      ...(await containerSpecs(world, mounts))];
   },
 };

@@ -6,8 +6,10 @@ export const attempt: Attempt = {
   async try(world) {
     const names = world.foreign.flatMap(({ container: { id } }) => [id, id.slice(0, 12), id.slice(0, 4)]);
     return [
-      ...(await each(names, (name) => world.call('POST', `${v}/containers/create?name=${name}`, container(world)))), ...(await each(names, (name) => world.call('POST', `${v}/containers/${world.own.container.id}/rename?name=${name}`))),
-      ...(await each(world.foreign, ({ service: { id } }) => world.call('POST', `${v}/services/create`, service(world, {}, { Name: id })))), ...(await each(world.foreign, ({ secret: { id } }) => world.call('POST', `${v}/secrets/create`, { Name: id, Data: 'YQ==' }))),
+      ...(await each(names, (name) => world.call('POST', `${v}/containers/create?name=${name}`, container(world)))), ...(await each(names,
+        (name) => world.call('POST', `${v}/containers/${world.own.container.id}/rename?name=${name}`))),
+      ...(await each(world.foreign, ({ service: { id } }) => world.call('POST', `${v}/services/create`, service(world, {}, { Name: id })))),
+        ...(await each(world.foreign, ({ secret: { id } }) => world.call('POST', `${v}/secrets/create`, { Name: id, Data: 'YQ==' }))),
       ...(await each(world.foreign, ({ config: { id } }) => world.call('POST', `${v}/configs/create`, { Name: id, Data: 'YQ==' }))),
     ];
   },

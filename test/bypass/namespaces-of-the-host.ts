@@ -5,6 +5,7 @@ export const attempt: Attempt = {
   source: 'checks of `--privileged` that forget what amounts to it',
   try: (world) =>
     hostConfigs(world, [
-      ...['PidMode', 'IpcMode', 'UTSMode', 'UsernsMode', 'CgroupnsMode', 'NetworkMode'].flatMap((name) => ['host', 'HOST', 'host ', 'Host'].map((mode) => ({ [name]: mode }))), { Cgroup: 'host' }, { PidMode: 'container:' }, { IpcMode: 'container:../x' },
+      ...['PidMode', 'IpcMode', 'UTSMode', 'UsernsMode', 'CgroupnsMode', 'NetworkMode'].flatMap((name) => ['host', 'HOST', 'host ',
+        'Host'].map((mode) => ({ [name]: mode }))), { Cgroup: 'host' }, { PidMode: 'container:' }, { IpcMode: 'container:../x' },
     ]),
 };

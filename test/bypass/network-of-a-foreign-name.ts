@@ -5,7 +5,8 @@ export const attempt: Attempt = {
   source: 'engines let two networks have one name, and then take one of them',
   try: (world) =>
     each(
-      world.foreign.flatMap(({ network: { id, name } }) => [{ Name: name, CheckDuplicate: false }, { Name: name }, { Name: name, Driver: 'overlay' }, { Name: id }, { Name: id.slice(0, 12) }]),
+      world.foreign.flatMap(({ network: { id, name } }) => [{ Name: name, CheckDuplicate: false }, { Name: name }, { Name: name,
+        Driver: 'overlay' }, { Name: id }, { Name: id.slice(0, 12) }]),
       (body) => world.call('POST', `${v}/networks/create`, body),
     ),
 };

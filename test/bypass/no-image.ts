@@ -6,8 +6,12 @@ export const attempt: Attempt = {
   async try(world) {
     const body = JSON.stringify(container(world)).replace(JSON.stringify(world.images.signed), '""');
     return [
-      ...(await texts(world, [body, body.replace('"Image":""', '"Image":null'), body.replace('"Image":"",', '')].flatMap((text) => [text, text.replace('{', '{"Cmd":["/bin/sh"],'), text.replace('{', '{"Entrypoint":["/x"],'), text.replace('{', '{"Cmd":"/bin/sh","User":"0",')]))),
-      ...(await references(world, ['', ' '])), ...(await each([{}, { ContainerSpec: null }, { ContainerSpec: {} }, { ContainerSpec: { Command: ['x'] } }], (TaskTemplate) => world.call('POST', `${v}/services/create`, { Name: `tried-${world.count()}`, TaskTemplate }))),
+      ...(await texts(world, [body, body.replace('"Image":""', '"Image":null'), body.replace('"Image":"",', '')].flatMap((text) => [text,
+        text.replace('{', '{"Cmd":["/bin/sh"],'), text.replace('{', '{"Entrypoint":["/x"],'), text.replace('{',
+        '{"Cmd":"/bin/sh","User":"0",')]))),
+      ...(await references(world, ['', ' '])), ...(await each([{}, { ContainerSpec: null }, { ContainerSpec: {} },
+        { ContainerSpec: { Command: ['x'] } }], (TaskTemplate) => world.call('POST', `${v}/services/create`,
+        { Name: `tried-${world.count()}`, TaskTemplate }))),
       await updateService(world, { Image: null }), await updateService(world, { Image: '' }),
     ];
   },

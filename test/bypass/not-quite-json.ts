@@ -6,8 +6,11 @@ export const attempt: Attempt = {
   try: (world) => {
     const text = written(world);
     return texts(world, [
-      text.replace(/\}$/, ',}'), text.replaceAll('"', "'"), text.replace('"Image"', 'Image'), `// x\n${text}`, text.replace(':', '='), `${text.slice(0, -1)}`, `{${text}}`, '', ' ', '[]', '""', '0', 'true', 'null', '{}', '{"Image":null}', `${'['.repeat(100_000)}`, `{"a":${'{"a":'.repeat(20_000)}1${'}'.repeat(20_001)}`,
-      written(world, '"Cmd":["a\tb"],'), written(world, '"Cmd":["\\x41"],'), written(world, '"Cmd":["a\nb"],'), written(world, '"Labels":{"a":undefined},'), written(world, '\u0000'),
+      text.replace(/\}$/, ',}'), text.replaceAll('"', "'"), text.replace('"Image"', 'Image'), `// x\n${text}`, text.replace(':', '='),
+        `${text.slice(0, -1)}`, `{${text}}`, '', ' ', '[]', '""', '0', 'true', 'null', '{}', '{"Image":null}', `${'['.repeat(100_000)}`,
+        `{"a":${'{"a":'.repeat(20_000)}1${'}'.repeat(20_001)}`,
+      written(world, '"Cmd":["a\tb"],'), written(world, '"Cmd":["\\x41"],'), written(world, '"Cmd":["a\nb"],'), written(world,
+        '"Labels":{"a":undefined},'), written(world, '\u0000'),
     ]);
   },
 };

@@ -7,10 +7,12 @@ export const attempt: Attempt = {
     calls(world,
       world.foreign.flatMap(({ container: thing, network }): Call[] => [
         ...spellings(thing).flatMap((Container): Call[] => [
-          ['POST', `/networks/${world.own.network.id}/connect`, { Container }], ['POST', `/networks/${world.own.network.id}/disconnect`, { Container, Force: true }], ['POST', `/networks/${network.id}/disconnect`, { Container, Force: true }],
+          ['POST', `/networks/${world.own.network.id}/connect`, { Container }], ['POST', `/networks/${world.own.network.id}/disconnect`,
+            { Container, Force: true }], ['POST', `/networks/${network.id}/disconnect`, { Container, Force: true }],
           ['POST', `/commit?container=${Container}&repo=x`, {}],
         ]),
-        ['POST', `/services/${world.own.service.id}/update?version=${world.own.serviceVersion}`, service(world, {}, { Name: world.own.service.name, ID: world.foreign[0]!.service.id })],
+        ['POST', `/services/${world.own.service.id}/update?version=${world.own.serviceVersion}`, service(world, {},
+          { Name: world.own.service.name, ID: world.foreign[0]!.service.id })],
       ]),
     ),
 };

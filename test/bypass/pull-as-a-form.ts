@@ -7,6 +7,7 @@ export const attempt: Attempt = {
   async try(world) {
     const { signed, signedDigest, hidden } = world.images;
     const named = `${signed.slice(0, signed.lastIndexOf(':'))}@${signedDigest}`;
-    return [await world.call('POST', `${v}/images/create?fromImage=${encodeURIComponent(named)}`, `fromImage=${encodeURIComponent(hidden)}`, { 'Content-Type': 'application/x-www-form-urlencoded', 'X-Registry-Auth': world.registryAuth })];
+    return [await world.call('POST', `${v}/images/create?fromImage=${encodeURIComponent(named)}`, `fromImage=${encodeURIComponent(hidden)}`,
+      { 'Content-Type': 'application/x-www-form-urlencoded', 'X-Registry-Auth': world.registryAuth })];
   },
 };

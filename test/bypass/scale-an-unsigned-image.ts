@@ -6,6 +6,8 @@ export const attempt: Attempt = {
   async try(world) {
     const { version, spec } = await world.service(world.oldService);
     const task = spec['TaskTemplate'] as Json;
-    return each([{ ...spec, Mode: { Replicated: { Replicas: 3 } } }, { ...spec, TaskTemplate: { ...task, ForceUpdate: 1 } }, spec, { ...spec, TaskTemplate: { ...task, ContainerSpec: { ...(task['ContainerSpec'] as Json), Args: ['x'] } } }], (body) => world.call('POST', `${v}/services/${world.oldService}/update?version=${version}`, body));
+    return each([{ ...spec, Mode: { Replicated: { Replicas: 3 } } }, { ...spec, TaskTemplate: { ...task, ForceUpdate: 1 } }, spec,
+      { ...spec, TaskTemplate: { ...task, ContainerSpec: { ...(task['ContainerSpec'] as Json), Args: ['x'] } } }],
+      (body) => world.call('POST', `${v}/services/${world.oldService}/update?version=${version}`, body));
   },
 };

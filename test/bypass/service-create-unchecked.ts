@@ -6,8 +6,11 @@ export const attempt: Attempt = {
   try: (world) =>
     each(
       [
-        { Mounts: [{ Type: 'bind', Source: '/', Target: '/host' }] }, { CapabilityAdd: ['CAP_SYS_ADMIN'] }, { Sysctls: { 'net.ipv4.ip_forward': '1' } },
-        { Privileges: { Seccomp: { Mode: 'unconfined' } } }, { Privileges: { AppArmor: { Mode: 'disabled' } } }, { Privileges: { SELinuxContext: { Disable: true } } }, { Privileges: { CredentialSpec: { File: 'spec.json' } } }, { OomScoreAdj: -1000 },
+        { Mounts: [{ Type: 'bind', Source: '/', Target: '/host' }] }, { CapabilityAdd: ['CAP_SYS_ADMIN'] },
+          { Sysctls: { 'net.ipv4.ip_forward': '1' } },
+        { Privileges: { Seccomp: { Mode: 'unconfined' } } }, { Privileges: { AppArmor: { Mode: 'disabled' } } },
+          { Privileges: { SELinuxContext: { Disable: true } } }, { Privileges: { CredentialSpec: { File: 'spec.json' } } },
+          { OomScoreAdj: -1000 },
       ],
       (spec) => world.call('POST', `${v}/services/create`, service(world, spec)),
     ),

@@ -6,7 +6,9 @@ export const attempt: Attempt = {
   try: (world) =>
     each(
       [
-        { tasktemplate: { ContainerSpec: { Image: 'alpine' } } }, { TaskTemplate: { containerspec: { Image: 'alpine' } } }, { TaskTemplate: { runtime: 'plugin', pluginspec: { name: 'x' } } }, { networks: [{ Target: 'host' }] }, { TaskTemplate: { 'Network\u017f': [{ Target: 'host' }] } }, { labels: { 'io.gantry.collection': '/' } },
+        { tasktemplate: { ContainerSpec: { Image: 'alpine' } } }, { TaskTemplate: { containerspec: { Image: 'alpine' } } },
+          { TaskTemplate: { runtime: 'plugin', pluginspec: { name: 'x' } } }, { networks: [{ Target: 'host' }] },
+          { TaskTemplate: { 'Network\u017f': [{ Target: 'host' }] } }, { labels: { 'io.gantry.collection': '/' } },
         { TaskTemplate: { Placement: { constraints: [] } } }, { name: world.foreign[0]!.service.name },
       ],
       (change) => world.call('POST', `${v}/services/create`, service(world, {}, change)),

@@ -6,8 +6,12 @@ export const attempt: Attempt = {
   async try(world) {
     const host = [{ Target: 'host' }];
     return [
-      await world.call('POST', `${v}/services/create`, service(world, {}, { Networks: host })), await world.call('POST', `${v}/services/create`, service(world, {}, { TaskTemplate: { Networks: host } })), await updateService(world, {}, { Networks: host }),
-      await world.call('POST', `${v}/services/create`, service(world, {}, { TaskTemplate: { Networks: [{ Target: 'bridge' }] } })), await world.call('POST', `${v}/services/create`, service(world, {}, { TaskTemplate: { NetworkAttachmentSpec: { ContainerID: world.foreign[0]!.container.id } } })),
+      await world.call('POST', `${v}/services/create`, service(world, {}, { Networks: host })), await world.call('POST',
+        `${v}/services/create`, service(world, {}, { TaskTemplate: { Networks: host } })), await updateService(world, {},
+        { Networks: host }),
+      await world.call('POST', `${v}/services/create`, service(world, {}, { TaskTemplate: { Networks: [{ Target: 'bridge' }] } })),
+        await world.call('POST', `${v}/services/create`, service(world, {},
+        { TaskTemplate: { NetworkAttachmentSpec: { ContainerID: world.foreign[0]!.container.id } } })),
     ];
   },
 };

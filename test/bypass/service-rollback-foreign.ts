@@ -5,7 +5,9 @@ export const attempt: Attempt = {
   source: 'checks on one path and not on the twin path',
   try: (world) =>
     each(
-      world.foreign.flatMap(({ service: thing, serviceVersion }) => spellings(thing).map((which) => ({ which, Name: thing.name, serviceVersion }))),
-      ({ which, Name, serviceVersion }) => world.call('POST', `${v}/services/${which}/update?version=${serviceVersion}&rollback=previous`, service(world, {}, { Name })),
+      world.foreign.flatMap(({ service: thing, serviceVersion }) => spellings(thing).map((which) => ({ which, Name: thing.name,
+        serviceVersion }))),
+      ({ which, Name, serviceVersion }) => world.call('POST', `${v}/services/${which}/update?version=${serviceVersion}&rollback=previous`,
+        service(world, {}, { Name })),
     ),
 };

@@ -6,8 +6,10 @@ export const attempt: Attempt = {
   try: (world) =>
     each(
       [
-        { Mounts: [{ Type: 'bind', Source: '/', Target: '/host' }] }, { Mounts: [{ Type: 'volume', Target: '/host', VolumeOptions: { DriverConfig: { Name: 'local', Options: { type: 'none', o: 'bind', device: '/' } } } }] },
-        { CapabilityAdd: ['ALL'] }, { Sysctls: { 'kernel.shmmax': '1' } }, { Privileges: { Seccomp: { Mode: 'unconfined' } } }, { Privileges: { NoNewPrivileges: false, AppArmor: { Mode: 'disabled' } } }, { OomScoreAdj: -1000 },
+        { Mounts: [{ Type: 'bind', Source: '/', Target: '/host' }] }, { Mounts: [{ Type: 'volume', Target: '/host',
+          VolumeOptions: { DriverConfig: { Name: 'local', Options: { type: 'none', o: 'bind', device: '/' } } } }] },
+        { CapabilityAdd: ['ALL'] }, { Sysctls: { 'kernel.shmmax': '1' } }, { Privileges: { Seccomp: { Mode: 'unconfined' } } },
+          { Privileges: { NoNewPrivileges: false, AppArmor: { Mode: 'disabled' } } }, { OomScoreAdj: -1000 },
       ],
       (spec) => updateService(world, spec),
     ),

@@ -5,6 +5,8 @@ export const attempt: Attempt = {
   source: 'a template reads what the task may see, and a driver is a program on the host',
   try: (world) =>
     calls(world, ['/secrets/create', '/configs/create'].flatMap((path): Call[] => [
-      ['POST', path, { Name: `tried-${world.count()}`, Data: 'YQ==', Templating: { Name: 'golang' } }], ['POST', path, { Name: `tried-${world.count()}`, Driver: { Name: 'evil' } }], ['POST', path, { Name: `tried-${world.count()}`, Data: 'YQ==', Templating: { Name: '', Options: { a: 'b' } } }],
+      ['POST', path, { Name: `tried-${world.count()}`, Data: 'YQ==', Templating: { Name: 'golang' } }], ['POST', path,
+        { Name: `tried-${world.count()}`, Driver: { Name: 'evil' } }], ['POST', path, { Name: `tried-${world.count()}`, Data: 'YQ==',
+        Templating: { Name: '', Options: { a: 'b' } } }],
     ])),
 };

@@ -6,5 +6,6 @@ export const attempt: Attempt = {
   by: 'stranger',
   try: (world) =>
     each(['token', 'access_token', 'jwt', 'authorization', 'Authorization'], (name) =>
-      world.send(request(`GET ${v}/containers/json?all=1&${name}=${world.token} HTTP/1.1`, [`Host: ${world.address}`, 'Connection: close']), {})),
+      world.send(request(`GET ${v}/containers/json?all=1&${name}=${world.token} HTTP/1.1`, [`Host: ${world.address}`, 'Connection: close']),
+        {})),
 };

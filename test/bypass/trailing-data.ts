@@ -5,6 +5,8 @@ export const attempt: Attempt = {
   source: 'decoders that read one document of a stream, and others that read the last',
   try: (world) => {
     const bad = JSON.stringify(container(world, { HostConfig: { Privileged: true } }));
-    return texts(world, [`${written(world)}${bad}`, `${written(world)}\n${bad}`, `${written(world)},${bad}`, `${written(world)}x`, `${written(world)}\u0000`, `{}${bad}`, `null${bad}`, `[${bad}]`, `${written(world)}]`, `${written(world)}//`, `1 ${bad}`, `""${bad}`]);
+    return texts(world, [`${written(world)}${bad}`, `${written(world)}\n${bad}`, `${written(world)},${bad}`, `${written(world)}x`,
+      `${written(world)}\u0000`, `{}${bad}`, `null${bad}`, `[${bad}]`, `${written(world)}]`, `${written(world)}//`, `1 ${bad}`,
+      `""${bad}`]);
   },
 };

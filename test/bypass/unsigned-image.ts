@@ -6,6 +6,7 @@ export const attempt: Attempt = {
   try: (world) => {
     const { unsigned, unsignedDigest } = world.images;
     const repository = unsigned.slice(0, unsigned.lastIndexOf(':'));
-    return references(world, [unsigned, `${repository}@${unsignedDigest}`, `${unsigned}@${unsignedDigest}`, repository, `${repository}:latest`]);
+    return references(world, [unsigned, `${repository}@${unsignedDigest}`, `${unsigned}@${unsignedDigest}`, repository,
+      `${repository}:latest`]);
   },
 };

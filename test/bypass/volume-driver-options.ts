@@ -6,8 +6,10 @@ export const attempt: Attempt = {
   try: (world) =>
     each(
       [
-        { type: 'none', o: 'bind', device: '/' }, { type: 'none', o: 'rbind,rw', device: '/var/run/docker.sock' }, { o: 'bind', device: '/etc' }, { type: 'ext4', device: '/dev/sda1' },
-        { type: 'nfs', o: 'addr=127.0.0.1', device: ':/' }, { type: 'tmpfs', device: 'tmpfs' }, { Type: 'none', O: 'bind', Device: '/' }, { 'o ': 'bind' }, { '': '' }, { device: '' },
+        { type: 'none', o: 'bind', device: '/' }, { type: 'none', o: 'rbind,rw', device: '/var/run/docker.sock' }, { o: 'bind',
+          device: '/etc' }, { type: 'ext4', device: '/dev/sda1' },
+        { type: 'nfs', o: 'addr=127.0.0.1', device: ':/' }, { type: 'tmpfs', device: 'tmpfs' }, { Type: 'none', O: 'bind', Device: '/' },
+          { 'o ': 'bind' }, { '': '' }, { device: '' },
       ],
       (DriverOpts) => world.call('POST', `${v}/volumes/create`, { Name: `tried-${world.count()}`, Driver: 'local', DriverOpts }),
     ),
