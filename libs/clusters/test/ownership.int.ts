@@ -422,8 +422,9 @@ describe('with an engine', () => {
 
     for (const [kind, [, goes]] of ids) await engine.call('DELETE', `/${kind}s/${goes}`);
     const swept = await sweep(here);
-    expect(swept.forgotten.map(({ name }) => name).sort()).toEqual(kinds.map((kind) => `goes-${kind}`).sort());
-    for (const [kind, [stays, goes]] of ids) expect([index.find(kind, { id: stays }) !== null, index.find(kind, { id: goes })]).toEqual([true, null]);
+    // A volume of the cluster may be on any of its nodes: that this one does not have it says nothing, and a name that is let go could be taken.
+    expect(swept.forgotten.map(({ name }) => name).sort()).toEqual(kinds.filter((kind) => kind !== 'volume').map((kind) => `goes-${kind}`).sort());
+    for (const [kind, [stays, goes]] of ids) expect([kind, index.find(kind, { id: stays }) !== null, index.find(kind, { id: goes }) !== null]).toEqual([kind, true, kind === 'volume']);
     for (const { kind, id } of swept.forgotten) expect(placed(here, kind, id)).toBeNull();
     expect(index.findHolder('container', 'young')?.id).toBe(young);
     expect(index.find('container', { id: 'e-on-another-node' })?.id).toBe(elsewhere);
