@@ -215,6 +215,8 @@ describe('the engine gateway', () => {
     ann.ok('stack', 'deploy', '--with-registry-auth', '-c', file, 'tower');
     expect(ann.ok('stack', 'services', 'tower', '--format', '{{.Name}}')).toBe('tower_web');
     expect(bob.ok('stack', 'ls', '--format', '{{.Name}}')).toBe('');
+    // What is removed while its container is being made can leave that behind for a while.
+    await eventually('the task runs', () => raw.ok(['ps', '--format', '{{.Names}}']).includes('tower_web.1.'), 30);
     ann.ok('stack', 'rm', 'tower');
     expect(raw.ok(['service', 'ls', '-q'])).toBe('');
     await eventually('the tasks are gone', () => raw.ok(['ps', '-a', '--format', '{{.Names}}']) === 'raw', 40);
