@@ -87,6 +87,11 @@ export class EngineServer extends HttpsServer {
     this.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => this.unreadable(error, socket));
   }
 
+  /** Shows this certificate to whoever connects from now on; connections that are open go on. */
+  useCertificate(tls: EngineTls): void {
+    this.setSecureContext({ cert: tls.cert, key: tls.key, ca: tls.clientCa, minVersion: 'TLSv1.2' });
+  }
+
   /** Stops listening, gives calls under way a moment, then ends them. */
   override close(callback?: (error?: Error) => void): this {
     super.close(callback);

@@ -651,6 +651,17 @@ describe('connections that are given away', () => {
   });
 });
 
+describe('another certificate', () => {
+  it('is shown to who comes next, and ends nothing', async () => {
+    const { pki, server } = gateway;
+    const early = await Raw.open();
+    server.useCertificate({ ...(await pki.server('gateway-next', ['localhost', '127.0.0.1'])), clientCa: pki.ca });
+    const late = await Raw.open();
+    expect([early, late].map(({ socket }) => socket.getPeerCertificate().subject.CN)).toEqual(['gateway', 'gateway-next']);
+    for (const raw of [early, late]) await raw.write(`GET /_ping HTTP/1.1\r\n${head}\r\n`).saw(/ 200 OK[^]*OK/);
+  });
+});
+
 describe('closing', () => {
   it('ends everything within 5 s', async () => {
     engine.answer = (_request, response) => response.write('{}\n');
