@@ -181,7 +181,6 @@ export class EngineGateway {
     try {
       await this.claim(call, fresh);
       await this.exchangeAuth(call);
-      const { row } = match;
       // What may last is put on record when it begins: it may end with this process.
       if (row.audit !== 'never' && row.connection !== 'plain') await this.record(call, null);
       return this.passage(call, request);
@@ -329,9 +328,13 @@ export class EngineGateway {
   /** Answers the named volumes that do not exist yet: whoever mounts one first makes it. */
   private async judgeUses(call: Call): Promise<string[]> {
     const fresh = new Set<string>();
+    // A network that a container joins is named twice in its body, and asked for once.
+    const looked = new Map<string, Seen | null>();
     for (const use of call.judged.uses) {
+      const key = `${use.kind} ${use.id}`;
       // The volume of a service is made on each node; what one engine knows of it is not all.
-      const seen = await this.look(call, use.kind, use.id);
+      const seen = looked.has(key) ? (looked.get(key) ?? null) : await this.look(call, use.kind, use.id);
+      looked.set(key, seen);
       if (!seen && use.kind === 'volume') {
         const owned = call.owners.find('volume', { name: use.id });
         if (owned) {
@@ -352,8 +355,7 @@ export class EngineGateway {
   // --- images
 
   private async judgeImages(call: Call): Promise<void> {
-    const { row } = call.judged;
-    const { images } = call.judged;
+    const { row, images } = call.judged;
     if (row.name === 'POST /images/create' && (images.length !== 1 || images[0]!.how !== 'pull')) throw clustersProblem('not-passed-on', { detail: 'Images are pulled through here, not imported.' });
     // What names no image is not judged: an empty one would run whatever is copied into it.
     if (running.has(row.name) && !images.some(({ how, reference }) => how === 'run' && reference !== '')) {
