@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync
 import { basename, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { lastLines, openLog } from './logs';
-import { findProcess, identify, isAlive, isErrno, listProcesses, readArguments, readBootId, type ProcessIdentity } from './proc';
+import { findProcess, identify, isAlive, isErrno, listProcesses, readArguments, readBootId, type ProcessIdentity, type ProcessStat } from './proc';
 import { StartError } from './start-error';
 
 /** A program that Gantry runs beside itself. */
@@ -59,6 +59,8 @@ interface Entry extends Child {
 const pollMs = 20;
 /** An adopted process isn't our child, so the kernel doesn't tell us of its end: we look this often. */
 const adoptedPollMs = 500;
+/** A killed process that is still there after this long hangs in the kernel. */
+const killSeconds = 10;
 
 /**
  * Supervises child processes. Each runs in a session of its own, so that a Ctrl-C at the terminal reaches only us, and
@@ -205,7 +207,7 @@ export class Children {
   async endOrphan(spec: ChildSpec): Promise<void> {
     const record = this.findRecord(spec.name);
     if (record !== null && isAlive(record)) await this.end(record, spec.stop);
-    else if (record !== null) killRemains(record);
+    else if (record !== null) await killRemains(record);
     this.removeRecord(spec.name);
     // killed between starting a child and recording it: the child is known by what it was started with
     for (const { pid } of listProcesses()) {
@@ -222,8 +224,7 @@ export class Children {
       await waitGone(identity, way.graceSeconds);
     }
     // also where it ended well: a helper that outlived it must not hold a port or a file
-    killSession(identity.pid);
-    if (!(await waitGone(identity, 10))) throw new StartError(`Process ${identity.pid} (${readArguments(identity.pid).join(' ').slice(0, 120)}) doesn't end even when killed; look for a hung disk, then try again.`);
+    await killAllOf(() => sessionOf(identity.pid));
   }
 
   private recordFile(name: string): string {
@@ -271,22 +272,36 @@ async function waitGone(identity: ProcessIdentity, seconds: number): Promise<boo
   return true;
 }
 
-/** Kills all processes of the session that a detached child leads. */
+/** The living processes of the session that a detached child leads. */
+function sessionOf(leader: number): ProcessStat[] {
+  return listProcesses().filter((member) => member.session === leader);
+}
+
 function killSession(leader: number): void {
-  for (const member of listProcesses()) {
-    if (member.session === leader) signal(member.pid, 'SIGKILL');
-  }
+  for (const member of sessionOf(leader)) signal(member.pid, 'SIGKILL');
 }
 
 /**
  * Kills what outlives a leader that is gone, such as the backends of a killed postmaster, which still hold its memory.
  * While one lives, the kernel gives the leader's number to nobody else; the name is a second proof.
  */
-function killRemains(record: ChildRecord): void {
+async function killRemains(record: ChildRecord): Promise<void> {
   if (record.bootId !== readBootId() || findProcess(record.pid) !== null) return;
   const comm = basename(record.argv0).slice(0, 15); // TASK_COMM_LEN
-  for (const member of listProcesses()) {
-    if (member.session === record.pid && member.comm === comm) signal(member.pid, 'SIGKILL');
+  await killAllOf(() => sessionOf(record.pid).filter((member) => member.comm === comm));
+}
+
+/**
+ * Kills until none is left. SIGKILL only marks a process: it holds its ports and files until the kernel next runs it,
+ * which a busy machine may put off; and one of them may have forked while we looked.
+ */
+async function killAllOf(find: () => ProcessStat[]): Promise<void> {
+  const deadline = Date.now() + killSeconds * 1000;
+  for (let left = find(); left.length > 0; left = find()) {
+    const [first] = left;
+    if (first && Date.now() > deadline) throw new StartError(`Process ${first.pid} (${readArguments(first.pid).join(' ').slice(0, 120)}) doesn't end even when killed; look for a hung disk, then try again.`);
+    for (const member of left) signal(member.pid, 'SIGKILL');
+    await wait(pollMs);
   }
 }
 
