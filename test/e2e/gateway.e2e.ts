@@ -68,7 +68,7 @@ describe('the engine gateway', () => {
   const scratch = mkdtempSync(join(tmpdir(), 'gantry-gateway-'));
 
   beforeAll(async () => {
-    gantry = await Gantry.prepare({ flags: ['--no-sample'] });
+    gantry = await Gantry.prepare({ flags: ['--no-sample'], env: { GANTRY_AUDIT_ENGINE_READS: 'attach,copy' } });
     await gantry.start();
     admin = await gantry.api('admin', gantry.adminPassword());
     raw = new DockerCli(gantry.ready!.engine);
@@ -128,6 +128,7 @@ describe('the engine gateway', () => {
     writeFileSync(join(scratch, 'note'), 'a note');
     ann.ok('cp', join(scratch, 'note'), 'web:/note');
     ann.ok('cp', 'web:/note', join(scratch, 'back'));
+    ann.ok('logs', 'web');
     expect(run('cat', [join(scratch, 'back')]).stdout).toBe('a note');
     expect(ann.ok('top', 'web')).toContain('httpd');
     ann.ok('rename', 'web', 'site');
@@ -298,6 +299,9 @@ describe('the engine gateway', () => {
     const rows = (await admin.get<{ items: { action: string; outcome: string; actorName: string; detail: Record<string, unknown> }[] }>('/api/v1/audit?limit=200')).body.items;
     const said = rows.filter(({ actorName }) => actorName === 'ann').map(({ action, outcome }) => `${action} ${outcome}`);
     for (const each of ['engine.container.create success', 'engine.container.create refused', 'engine.container.exec success', 'engine.container.remove success', 'engine.network.create success', 'certificate.revoke success']) expect(said).toContain(each);
+    // Copies are put on record by this installation's settings, logs are not.
+    expect(said).toContain('engine.container.filesystem-read success');
+    expect(said.filter((each) => each.includes('logs'))).toEqual([]);
     expect(JSON.stringify(rows)).not.toContain('a value');
   });
 });

@@ -72,6 +72,12 @@ describe('loadConfig', () => {
     expect(faults({ GANTRY_AUDIT_RETENTION_DAYS: '0', GANTRY_AUDIT_SYSLOG_HOST: 'https://h/' })).toHaveLength(2);
   });
 
+  it('takes which calls to engines are put on record', () => {
+    const reads = (text?: string): string[] => [...loadConfig(text === undefined ? {} : { GANTRY_AUDIT_ENGINE_READS: text }).auditEngineReads];
+    expect([reads(), reads('none'), reads('logs, copy')]).toEqual([['attach', 'copy', 'export', 'logs'], [], ['logs', 'copy']]);
+    expect(faults({ GANTRY_AUDIT_ENGINE_READS: 'log' })[0]).toMatch(/GANTRY_AUDIT_ENGINE_READS/);
+  });
+
   it('documents every setting', () => {
     for (const [name, setting] of Object.entries(settings)) expect([name, setting.help.length > 20]).toEqual([name, true]);
   });

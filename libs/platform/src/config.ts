@@ -16,6 +16,9 @@ interface Setting {
   secret?: boolean;
 }
 
+/** Kinds of calls to engines that change nothing, and of which an installation chooses whether they are put on record. */
+export const engineReads = ['attach', 'copy', 'export', 'logs'] as const;
+
 /** Every setting: name, form, default and help. The reference page `docs/settings.md` is generated from this table. */
 export const settings = {
   GANTRY_HOME: { schema: z.string().min(1), preset: process.getuid?.() === 0 ? '/var/lib/gantry' : join(homedir(), '.local/share/gantry'), help: 'Directory that holds all embedded state: database, registry data, engine, keys, logs.' },
@@ -44,6 +47,10 @@ export const settings = {
   GANTRY_AUDIT_SYSLOG_CA_FILE: { schema: z.string().min(1), help: 'PEM certificates of the authorities that may vouch for that host. Default: the public ones.' },
   GANTRY_AUDIT_SYSLOG_CERT_FILE: { schema: z.string().min(1), help: 'PEM certificate with which workers show that host who they are.' },
   GANTRY_AUDIT_SYSLOG_KEY_FILE: { schema: z.string().min(1), help: 'PEM private key for that certificate.' },
+  GANTRY_AUDIT_ENGINE_READS: {
+    schema: z.string().transform((text) => text.split(',').map((part) => part.trim()).filter((part) => part !== '' && part !== 'none')).pipe(z.array(z.enum(engineReads))),
+    preset: engineReads.join(','), help: 'What is put on record of calls to engines that change nothing: a comma-separated list of `attach`, `copy` (out of a container), `export` (of containers and images) and `logs`, or `none`. Every call that changes something, and every exec, always is.',
+  },
   GANTRY_ADMIN_PASSWORD_FILE: { schema: z.string().min(1), help: 'File with the recovery admin’s first password; read on first boot only. The standalone form generates `$GANTRY_HOME/admin-password`.' },
   GANTRY_DEPLOY_DEADLINE_SECONDS: { schema: seconds, preset: '600', help: 'How long a deployment may take until it is rolled back.' },
   GANTRY_ENGINE_TIMEOUT_SECONDS: { schema: seconds, preset: '15', help: 'Deadline of one call to an engine.' },
@@ -90,6 +97,7 @@ export interface Config {
   auditRetentionDays: number | null;
   /** Null: the audit log is not forwarded. */
   auditSyslog: { host: string; port: number; caFile: string | null; certFile: string | null; keyFile: string | null } | null;
+  auditEngineReads: ReadonlySet<(typeof engineReads)[number]>;
   adminPasswordFile: string | null;
   deployDeadlineSeconds: number;
   engineTimeoutSeconds: number;
@@ -217,6 +225,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     auditKeyFile: get<string>('GANTRY_AUDIT_KEY_FILE'),
     auditRetentionDays: get<number>('GANTRY_AUDIT_RETENTION_DAYS'),
     auditSyslog: syslogHost === null ? null : { host: syslogHost, port: get<number>('GANTRY_AUDIT_SYSLOG_PORT')!, caFile: syslogCa, certFile: syslogCert, keyFile: syslogKey },
+    auditEngineReads: new Set(get<(typeof engineReads)[number][]>('GANTRY_AUDIT_ENGINE_READS')),
     adminPasswordFile: get<string>('GANTRY_ADMIN_PASSWORD_FILE'),
     deployDeadlineSeconds: get<number>('GANTRY_DEPLOY_DEADLINE_SECONDS')!,
     engineTimeoutSeconds: get<number>('GANTRY_ENGINE_TIMEOUT_SECONDS')!,

@@ -64,6 +64,8 @@ interface Call {
   judged: EngineRuling;
 }
 
+/** What calls by an operation read, in the words of the setting GANTRY_AUDIT_ENGINE_READS. */
+const readBy: Record<string, 'attach' | 'copy' | 'export' | 'logs'> = { attach: 'attach', 'filesystem-read': 'copy', export: 'export', logs: 'logs' };
 const nothing: ReadonlySet<string> = new Set();
 /** Rows by whose body something runs. */
 const running = new Set(['POST /containers/create', 'POST /services/create', 'POST /services/{id}/update']);
@@ -182,7 +184,7 @@ export class EngineGateway {
       await this.claim(call, fresh);
       await this.exchangeAuth(call);
       // What may last is put on record when it begins: it may end with this process.
-      if (row.audit !== 'never' && row.connection !== 'plain') await this.record(call, null);
+      if (this.isRecorded(row) && row.connection !== 'plain') await this.record(call, null);
       return this.passage(call, request);
     } catch (error) {
       await this.release(call);
@@ -547,7 +549,7 @@ export class EngineGateway {
       filter: this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed }),
       whole: this.wholeOf(call, seesAll),
       stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
-      ended: row.audit === 'never' || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
+      ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
     };
   }
 
@@ -597,6 +599,13 @@ export class EngineGateway {
       else await this.ownership.bind(ctx, claim.id, claim.name, claim.name);
     }
     return { status, body };
+  }
+
+  /** Whether calls of a row are put on record: what only reads, as the installation's settings say. */
+  private isRecorded({ audit, operations: [operation] }: EngineMatch['row']): boolean {
+    if (audit !== 'policy') return audit === 'always';
+    const read = operation === undefined ? undefined : readBy[operation.slice(operation.indexOf(':') + 1)];
+    return read === undefined || this.config.auditEngineReads.has(read);
   }
 
   /** @param status what the engine answered; null: it did not, or has not yet where the call may last */
