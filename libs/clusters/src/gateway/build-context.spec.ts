@@ -74,7 +74,7 @@ describe('judgedContext', () => {
     ['what lies outside', [{ name: 'Dockerfile', body: 'x' }, { name: 'a/../../x', body: 'x' }]],
     ['a Dockerfile outside', [{ name: 'Dockerfile', body: 'x' }], '../x'],
     ['a Dockerfile that is too long', [{ name: 'Dockerfile', body: Buffer.alloc(1024 * 1024 + 1) }]],
-  ])('refuses %s', async (_what, entries, dockerfile) => {
+  ])('refuses %s', async (...[, entries, dockerfile]) => {
     await expect((async () => rewrite(entries, dockerfile))()).rejects.toMatchObject({ code: 'clusters.spec-invalid' });
   });
 
