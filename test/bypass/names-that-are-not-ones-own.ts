@@ -7,7 +7,7 @@ export const attempt: Attempt = {
     const { signed, signedDigest, hidden } = world.images;
     const repository = signed.slice(0, signed.lastIndexOf(':'));
     const names = [signed, `${repository}@${signedDigest}`, `${repository}:signed@${signedDigest}`, repository, hidden, 'x', 'alpine:latest', 'docker.io/library/alpine',
-      `${world.registry}/x`, `${world.registry}/bob/x:one`, `${world.registry}/system/x`, `${world.registry.toUpperCase()}/ann/x:one`, `${world.registry}/ann/../acme/web:one`,
+      `${world.registry}/x`, `${world.registry}/bob/x:one`, `${world.registry}/system/x`, `${world.registry}/Ann/x:one`, `${world.registry}/ann/../acme/web:one`,
       `${world.registry}.evil/ann/x`, `${world.registry}/ann/x:one@${signedDigest}`, 'a'.repeat(64), ''];
     return calls(world, names.flatMap((name): Call[] => {
       const text = encodeURIComponent(name);

@@ -94,7 +94,7 @@ export function readTriggers(triggers: readonly string[]): Pick<DockerfilePlan, 
 
 function readInstruction(line: string, stages: Stages, triggered: boolean, fetches: string[]): Part[] {
   const { word, rest } = takeApart(line);
-  if (/(?:^|\s)\d*<<(?!<)/.test(rest) && ['RUN', 'COPY', 'ADD'].includes(word)) throw wrong(line, 'documents in the Dockerfile (<<) need BuildKit, which is not passed on');
+  if (/(?:^|[\s\u0085])\d*<<(?!<)/.test(rest) && ['RUN', 'COPY', 'ADD'].includes(word)) throw wrong(line, 'documents in the Dockerfile (<<) need BuildKit, which is not passed on');
   switch (word) {
     case 'COPY':
     case 'ADD': {

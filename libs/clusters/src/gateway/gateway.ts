@@ -306,7 +306,7 @@ export class EngineGateway {
     const name = call.ruling.target!.id;
     for (const each of parseReference(name, registryPublicHost) ? [name] : namesOf(seen)) {
       const named = parseReference(each, registryPublicHost);
-      if (!named || !(await this.images.mayPush(call.ctx, named.path))) throw forbidden(`Names are taken from images by who may push to their repository; this image has one that you may not take away.`);
+      if (!named || !(await this.images.mayPush(call.ctx, named.path))) throw forbidden('Names are taken from images by who may push to their repository; this image has one that you may not take away.');
       call.written.push({ reference: each, path: named.path });
     }
   }
@@ -731,7 +731,8 @@ export class EngineGateway {
 
   private passage(call: Call, request: GatewayRequest): Passage {
     const { ctx, ruling, way, match, match: { row } } = call;
-    const checks = [...call.checks];
+    // A Dockerfile adds to them while it goes by.
+    const { checks } = call;
     // The engine is asked for the object that was judged, not for whatever the name means by then.
     const path = call.target && (call.target.kind !== 'image' || this.isMeantById(call)) ? row.path.replace(/\{\w+\}/, call.target.kind === 'image' ? call.target.id : encodeURIComponent(call.target.id)) : match.path;
     const written = [...new Set(call.written.map((each) => each.path))];
