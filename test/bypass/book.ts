@@ -159,7 +159,7 @@ function tarHeader(name: string, size: number, type: string, link = ''): Buffer 
   const header = Buffer.alloc(512);
   const put = (text: string, at: number): void => void header.write(text, at, 'latin1');
   put(name, 0);
-  put('0000644\0' + '0000000\0'.repeat(2) + `${size.toString(8).padStart(11, '0')}\0` + '00000000000\0' + '        ', 100);
+  put(`0000644\0${'0000000\0'.repeat(2)}${size.toString(8).padStart(11, '0')}\0${'0'.repeat(11)}\0${' '.repeat(8)}`, 100);
   put(type, 156);
   put(link, 157);
   put('ustar\x0000', 257);
