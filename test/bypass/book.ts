@@ -135,6 +135,38 @@ export async function each<T>(items: Iterable<T>, ask: (item: T) => Promise<Repl
   return replies;
 }
 
+/** A tar archive, as it stands: names are not made any nicer. A third part says what a name is, `pax:` that a header in front gives it another name. */
+export function archive(entries: Iterable<readonly [name: string, content: string, kind?: string]>): Buffer {
+  const parts = [...entries].flatMap(([name, content, kind = 'file']) => {
+    if (kind === 'symlink' || kind === 'link') return [tarHeader(name, 0, kind === 'link' ? '1' : '2', content)];
+    const body = padded(Buffer.from(content));
+    const before: Buffer[] = [];
+    if (kind.startsWith('pax:')) {
+      const record = ` path=${kind.slice(4)}\n`;
+      const line = `${record.length + 2}${record}`;
+      before.push(tarHeader('PaxHeader', line.length, 'x'), padded(Buffer.from(line)));
+    }
+    return [...before, tarHeader(name, Buffer.byteLength(content), name.endsWith('/') ? '5' : '0'), body];
+  });
+  return Buffer.concat([...parts, Buffer.alloc(1024)]);
+}
+
+function padded(bytes: Buffer): Buffer {
+  return Buffer.concat([bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
+}
+
+function tarHeader(name: string, size: number, type: string, link = ''): Buffer {
+  const header = Buffer.alloc(512);
+  const put = (text: string, at: number): void => void header.write(text, at, 'latin1');
+  put(name, 0);
+  put(`0000644\0${'0000000\0'.repeat(2)}${size.toString(8).padStart(11, '0')}\0${'0'.repeat(11)}\0${' '.repeat(8)}`, 100);
+  put(type, 156);
+  put(link, 157);
+  put('ustar\x0000', 257);
+  put(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
+  return header;
+}
+
 /** A request in short: method, path without the version, body. */
 export type Call = readonly [method: string, path: string, body?: unknown];
 

@@ -26,7 +26,7 @@ const catalogue = {
   image: {
     view: 'view', history: 'view', search: 'view', verdict: 'view', build: 'control', create: 'control', push: 'control', tag: 'control',
     remove: 'control', export: 'full', commit: 'full', load: 'full', prune: 'full', 'remove:force': 'host', 'build:host-network': 'host',
-    'build:remote': 'host', 'build:resources': 'host', 'build:security-options': 'host', 'load:remote': 'host',
+    'use:foreign': 'host', 'build:remote': 'host', 'build:resources': 'host', 'build:security-options': 'host', 'load:remote': 'host',
   },
   network: {
     view: 'view', create: 'control', connect: 'control', disconnect: 'control', remove: 'control', prune: 'control', 'create:attachable': 'control',

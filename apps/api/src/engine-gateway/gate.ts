@@ -38,7 +38,10 @@ export class EngineGate implements Gate {
     const wanted = request.cluster ?? certificates.clusterOf(ctx.actor.credentialId);
     const cluster = await gateway.chooseCluster(ctx, wanted);
     const auth = request.headers['x-registry-auth'];
-    const passage = await gateway.decide(ctx, cluster, { match, body: request.body, registryAuth: typeof auth === 'string' ? auth : undefined });
+    const config = request.headers['x-registry-config'];
+    const passage = await gateway.decide(ctx, cluster, {
+      match, body: request.body, registryAuth: typeof auth === 'string' ? auth : undefined, registryConfig: typeof config === 'string' ? config : undefined,
+    });
     const isKnown = this.again.get(ctx) ?? (async () => false);
     const { stillAllowed } = passage;
     return { engine: clusters.raw(cluster), passage: { ...passage, stillAllowed: async () => (await isKnown()) && stillAllowed() } };

@@ -2,6 +2,7 @@ import { STATUS_CODES, type ClientRequest, type IncomingHttpHeaders, type Incomi
 import type { Socket } from 'node:net';
 import type { Duplex, Readable, Transform, Writable } from 'node:stream';
 import { clustersProblem, type Passage, type RawEngine } from '@gantry/clusters';
+import { Problem } from '@gantry/platform';
 
 /** How long what may last; milliseconds. */
 export interface TransportLimits {
@@ -149,6 +150,8 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
       if (!settle()) return;
       upstream.destroy();
       if (caller.destroyed) resolve(null);
+      // What the caller sent was judged on its way.
+      else if (cause instanceof Problem) reject(cause);
       else reject(clustersProblem('unreachable', { detail: 'The cluster’s engine does not answer.', cause }));
     };
     const patient = passage.connection !== 'plain' || (passage.method !== 'GET' && passage.method !== 'HEAD') || slowRead.test(passage.target);
@@ -185,11 +188,11 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
       if (stale && !caller.destroyed && settle()) resolve(ask(engine, question, passage, limits, false));
       else fail(error);
     });
-    send(upstream, input, passage.body);
+    send(upstream, input, passage);
   });
 }
 
-function send(upstream: ClientRequest, input: IncomingMessage | null, body: Passage['body']): void {
+function send(upstream: ClientRequest, input: IncomingMessage | null, { body, upload }: Passage): void {
   if (!input) {
     upstream.end(Buffer.isBuffer(body) ? body : undefined);
     return;
@@ -199,7 +202,8 @@ function send(upstream: ClientRequest, input: IncomingMessage | null, body: Pass
     if (!input.complete) upstream.destroy(new Error('the caller broke off'));
   });
   // Not `pipeline`: an engine that has answered and takes no more must not take the caller's connection with it.
-  input.pipe(upstream);
+  if (upload) upload(input).on('error', (error) => upstream.destroy(error)).pipe(upstream);
+  else input.pipe(upstream);
 }
 
 function engineHeaders(question: Question, passage: Passage): OutgoingHttpHeaders {
@@ -215,7 +219,7 @@ function engineHeaders(question: Question, passage: Passage): OutgoingHttpHeader
   } else if (input) {
     // Never the caller's own type: engines read parameters from bodies that call themselves forms, ahead of those in the query.
     headers['content-type'] = 'application/x-tar';
-    if (input.headers['transfer-encoding'] === undefined) headers['content-length'] = input.headers['content-length'] ?? 0;
+    if (input.headers['transfer-encoding'] === undefined && !passage.upload) headers['content-length'] = input.headers['content-length'] ?? 0;
     else headers['transfer-encoding'] = 'chunked';
   } else if (passage.method === 'POST' || passage.method === 'PUT') headers['content-length'] = 0;
   return headers;
@@ -257,6 +261,8 @@ function pick(headers: IncomingHttpHeaders, names: readonly string[]): OutgoingH
 async function reply(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
   let status = answer.statusCode ?? 0;
   const headers = pick(answer.headers, returned);
+  // By this clients choose how to build; BuildKit is not passed on.
+  if (headers['builder-version'] !== undefined) headers['builder-version'] = '1';
   if (!request.complete && hasBody(request)) headers['connection'] = 'close'; // answered before the body was through
   if (passage.whole) {
     const sent = await passage.whole(status, await readWhole(answer, limits));

@@ -19,7 +19,7 @@ export interface AnswerWish {
   /** Nothing of the row's kind is hidden from the caller. */
   seesAll: boolean;
   /** Repositories of ours that the caller may pull; needed of rows that tell of images. */
-  pullable: ReadonlySet<string>;
+  pullable: { has(path: string): boolean };
   /** Whether the caller may do this on the cluster as such. */
   allowed(operation: Operation): boolean;
 }
@@ -66,7 +66,7 @@ export class AnswerFilters {
     const { response } = row;
     switch (response.is) {
       case 'none':
-        return row.target.kind === 'image' && row.target.how === 'one' && !seesAll ? () => this.image(wish) : null;
+        return (row.name === 'GET /images/{name}/json' || row.name === 'GET /images/{name}/history') && !seesAll ? () => this.image(wish) : null;
       case 'prune':
         // Only whoever sees everything may prune.
         return null;

@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { Access, type Operation, type ResourceRef } from '@gantry/access';
+import { Access, systemResource, type Operation, type ResourceRef } from '@gantry/access';
 import { Audit, type AuditEntry } from '@gantry/audit';
 import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, type Logger } from '@gantry/platform';
 import type { Cluster } from '../cluster.entity';
@@ -16,6 +17,9 @@ import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './
 import { claimLabel, Ownership } from './ownership';
 import type { ClusterOwnership, OwnedKind } from './ownership-index';
 import type { Passage } from './passage';
+import { dockerfilePaths, judgedContext } from './build-context';
+import { readDockerfile, readTriggers } from './dockerfile';
+import { buildArgsOf, namingRows, ownCredentials, parseForeign, queryValues, remedy, signInOf, withQuery } from './images';
 import { GatewayImages } from './ports';
 import { PullCredentials } from './pull-credentials';
 import { parseReference } from './references';
@@ -32,6 +36,8 @@ export interface GatewayRequest {
   body: Buffer;
   /** `X-Registry-Auth` as sent. */
   registryAuth: string | undefined;
+  /** `X-Registry-Config` as sent. */
+  registryConfig?: string | undefined;
 }
 
 interface Check {
@@ -59,14 +65,22 @@ interface Call {
   /** Credentials of the service's own, for the engine to pull with. */
   auth: RegistryAuth | null;
   /** Repositories of ours that the caller may pull, where that was asked. */
-  pullable: ReadonlySet<string>;
+  pullable: { has(path: string): boolean };
+  /** Names that an image gets, each with the path of its repository, to which the caller may push. */
+  written: { reference: string; path: string }[];
+  /** The query that goes on, where it is another than the ruling's. */
+  query: string | null;
   /** What is judged: the call itself, or for a rollback the spec that it goes back to. */
   judged: EngineRuling;
 }
 
+<<<<<<< HEAD
 /** What calls by an operation read, in the words of the setting GANTRY_AUDIT_ENGINE_READS. */
 const readBy: Record<string, 'attach' | 'copy' | 'export' | 'logs'> = { attach: 'attach', 'filesystem-read': 'copy', export: 'export', logs: 'logs' };
 const nothing: ReadonlySet<string> = new Set();
+=======
+const nothing: { has(path: string): boolean } = new Set<string>();
+>>>>>>> images
 /** Rows by whose body something runs. */
 const running = new Set(['POST /containers/create', 'POST /services/create', 'POST /services/{id}/update']);
 /** What an id of the engine's, or the short form that the CLI shows of it, looks like. */
@@ -124,16 +138,21 @@ export class EngineGateway {
     try {
       return await this.rule(ctx, cluster, request);
     } catch (caught) {
-      const { row } = request.match;
-      const error = caught instanceof EngineError ? caught.toProblem() : caught;
-      if (error instanceof Problem && row.mutating) {
-        await this.audit.recordRefusal(ctx, {
-          action: actionOf(row.operations[0], row.target.kind), resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'refused',
-          detail: { code: error.code, call: row.name, ...(request.match.name === '' ? {} : { object: request.match.name }), reason: error.extra['reason'] ?? null, errors: error.errors.slice(0, 10) },
-        });
-      }
-      throw error;
+      throw await this.refused(ctx, cluster, request.match, caught);
     }
+  }
+
+  /** Puts a refusal on record where the call would have changed something; answers what is thrown. */
+  private async refused(ctx: Context, cluster: Cluster, match: EngineMatch, caught: unknown): Promise<unknown> {
+    const { row } = match;
+    const error = caught instanceof EngineError ? caught.toProblem() : caught;
+    if (error instanceof Problem && row.mutating) {
+      await this.audit.recordRefusal(ctx, {
+        action: actionOf(row.operations[0], row.target.kind), resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'refused',
+        detail: { code: error.code, call: row.name, ...(match.name === '' ? {} : { object: match.name }), reason: error.extra['reason'] ?? null, errors: error.errors.slice(0, 10) },
+      });
+    }
+    return error;
   }
 
   /**
@@ -160,7 +179,7 @@ export class EngineGateway {
     if (way === null) {
       // `docker inspect` looks for a name among all kinds, one after the other.
       if (row.method === 'GET' && row.target.how === 'one') throw clustersProblem('no-such-object', { detail: missingMessage(row.target.kind, match.name) });
-      throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.` });
+      throw clustersProblem('not-passed-on', { detail: row.connection === 'upgrade' ? 'BuildKit is not passed on: build with DOCKER_BUILDKIT=0.' : `${row.name} is not passed on.` });
     }
     for (const operation of row.operations) {
       if (!this.access.mayUse(ctx, operation)) throw forbidden(`This credential does not allow ${operation}.`);
@@ -170,7 +189,7 @@ export class EngineGateway {
     const engine = await this.clusters.engine(ctx, cluster);
     versionFor(match, engine);
     const call: Call = {
-      ctx, cluster, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, claims: [], images: [], auth: null, judged: ruling, pullable: nothing,
+      ctx, cluster, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, claims: [], images: [], auth: null, judged: ruling, pullable: nothing, written: [], query: null,
     };
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
@@ -219,6 +238,10 @@ export class EngineGateway {
         if (row.target.kind === 'image') call.pullable = await this.images.pullable(ctx);
         return;
       case 'prune':
+        if (row.target.kind === 'image' || row.target.kind === 'build') {
+          this.judgeImagePrune(call);
+          return;
+        }
         // The engine prunes all that is unused, whoever's it is.
         for (const operation of row.operations) {
           if (!this.seesAll(ctx, operation, row.target.kind)) throw clustersProblem('not-passed-on', { detail: `${row.name} would reach what others own; remove what is yours by name.` });
@@ -231,8 +254,10 @@ export class EngineGateway {
         }
         return;
       case 'one': {
+        // The registry is asked, not the node.
+        if (row.name === 'GET /distribution/{name}/json') return;
         const target = ruling.target!;
-        const seen = await this.look(call, target.kind, target.id);
+        const seen = await this.look(call, target.kind, row.name === 'POST /images/{name}/push' ? pushed(call) : target.id);
         if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(target.kind, target.id) });
         call.target = seen;
         if (target.kind === 'image') {
@@ -261,13 +286,49 @@ export class EngineGateway {
     }
   }
 
-  /** An image on a node is nobody's; who may pull it by one of its names may look at it. */
-  private async judgeNamedImage(call: Call, seen: Seen): Promise<void> {
+  /** An image on a node is nobody's; who may pull it by one of its names may look at it, and do with its content what they may do where they work. */
+  private async judgeNamedImage(call: Call, seen: Seen, name = call.ruling.target!.id): Promise<void> {
     const { ctx, match: { row } } = call;
-    call.pullable = await this.images.pullable(ctx);
-    const names = [seen.raw['RepoTags'], seen.raw['RepoDigests']].flat().filter((name) => typeof name === 'string');
-    if (this.filters.seesImage({ pullable: call.pullable }, names)) return;
-    for (const operation of row.operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage('image', call.ruling.target!.id));
+    if (call.pullable === nothing) call.pullable = await this.images.pullable(ctx);
+    if (!this.filters.seesImage({ pullable: call.pullable }, namesOf(seen))) {
+      for (const operation of row.operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage('image', name));
+      return;
+    }
+    if (row.name === 'GET /images/{name}/json' || row.name === 'GET /images/{name}/history') return;
+    this.requireAtHome(call);
+    if (row.name === 'DELETE /images/{name}') await this.judgeRemoval(call, seen);
+  }
+
+  /** The row's operations, on the caller's own collection: what they are asked for belongs to nobody. */
+  private requireAtHome(call: Call): void {
+    const ref = { kind: 'collection', id: this.homeOf(call.ctx) };
+    for (const operation of call.match.row.operations) this.require(call, { operation, ref }, () => 'page not found');
+  }
+
+  /** Who sees everything removes what they like; others take away names that they could give. By its id, an image goes with all of its names. */
+  private async judgeRemoval(call: Call, seen: Seen): Promise<void> {
+    if (this.seesAll(call.ctx, 'image:remove', 'image')) return;
+    const { registryPublicHost } = this.config;
+    const name = call.ruling.target!.id;
+    for (const each of parseReference(name, registryPublicHost) ? [name] : namesOf(seen)) {
+      const named = parseReference(each, registryPublicHost);
+      if (!named || !(await this.images.mayPush(call.ctx, named.path))) throw forbidden('Names are taken from images by who may push to their repository; this image has one that you may not take away.');
+      call.written.push({ reference: each, path: named.path });
+    }
+  }
+
+  /** Images without a name and the builders' leftovers are nobody's: who does not see everything has none of them to prune. */
+  private judgeImagePrune(call: Call): void {
+    const { ctx, match: { row } } = call;
+    if (row.operations.every((operation) => this.seesAll(ctx, operation, 'image'))) {
+      for (const operation of row.operations) this.require(call, { operation, ref: systemResource }, () => 'page not found');
+      return;
+    }
+    this.requireAtHome(call);
+    // The engine's own answer to a prune of nothing.
+    const none = randomUUID();
+    const filters = row.target.kind === 'image' ? { dangling: { true: true }, label: { [`io.gantry.none=${none}`]: true } } : { id: { [none]: true } };
+    call.query = `?filters=${encodeURIComponent(JSON.stringify(filters))}`;
   }
 
   /** The collection that the label asks for, or the caller's own: the user's, or the robot's owner's. */
@@ -277,6 +338,10 @@ export class EngineGateway {
       if (!found) throw clustersProblem('no-such-object', { detail: 'There is no such collection.' });
       return found.id;
     }
+    return this.homeOf(ctx);
+  }
+
+  private homeOf(ctx: Context): string {
     const account = ctx.actor.id === null ? undefined : this.access.findAccount(ctx.actor.id);
     const owner = account?.kind === 'robot' ? account.ownerId : account?.id;
     if (!owner) throw forbidden('Only accounts make objects through the gateway.');
@@ -306,6 +371,7 @@ export class EngineGateway {
   private judgeRegistries({ ruling }: Call): void {
     const { registryPublicHost } = this.config;
     for (const { address, pointer } of ruling.registries) {
+      if (ruling.row.target.kind === 'image' && parseReference(address, registryPublicHost)) continue;
       if (address.replace(/^https?:\/\//, '').replace(/\/(?:v[12]\/?)?$/, '') === registryPublicHost) continue;
       throw clustersProblem('not-passed-on', { detail: `${address.slice(0, 256) || 'Docker Hub'} is not ${registryPublicHost}; the engine signs in nowhere else.`, errors: [{ pointer, detail: 'another registry' }] });
     }
@@ -332,11 +398,18 @@ export class EngineGateway {
     const fresh = new Set<string>();
     // A network that a container joins is named twice in its body, and asked for once.
     const looked = new Map<string, Seen | null>();
+    const saved: string[] = [];
     for (const use of call.judged.uses) {
       const key = `${use.kind} ${use.id}`;
       // The volume of a service is made on each node; what one engine knows of it is not all.
       const seen = looked.has(key) ? (looked.get(key) ?? null) : await this.look(call, use.kind, use.id);
       looked.set(key, seen);
+      if (seen && use.kind === 'image') {
+        await this.judgeNamedImage(call, seen, use.id);
+        saved.push(parseReference(use.id, this.config.registryPublicHost) ? use.id : seen.id);
+        call.query = withQuery(call.ruling.query, { names: saved });
+        continue;
+      }
       if (!seen && use.kind === 'volume') {
         const owned = call.owners.find('volume', { name: use.id });
         if (owned) {
@@ -350,6 +423,7 @@ export class EngineGateway {
       }
       if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(use.kind, use.id) });
       this.require(call, { operation: use.operation, ref: this.refOf(call, seen) }, () => missingMessage(use.kind, use.id));
+      if (call.match.row.name === 'POST /commit') call.query = withQuery(call.ruling.query, { container: seen.id });
     }
     return [...fresh];
   }
@@ -358,32 +432,162 @@ export class EngineGateway {
 
   private async judgeImages(call: Call): Promise<void> {
     const { row, images } = call.judged;
-    if (row.name === 'POST /images/create' && (images.length !== 1 || images[0]!.how !== 'pull')) throw clustersProblem('not-passed-on', { detail: 'Images are pulled through here, not imported.' });
+    this.judgeNaming(call);
+    if (row.name === 'POST /images/{name}/push') await this.judgeWritten(call, { reference: pushed(call), how: 'write', pointer: '{name}' });
+    if (row.name === 'POST /build') await this.judgeBuild(call);
+    if (row.name === 'GET /images/get' && call.ruling.uses.length === 0) throw clustersProblem('spec-invalid', { detail: 'Name the images that are to be saved.', errors: [{ pointer: '?names', detail: 'an image that you may pull' }] });
+    if (row.name === 'POST /images/load' && !this.seesAll(call.ctx, 'image:load', 'image')) {
+      throw clustersProblem('not-passed-on', { detail: `An archive names its images itself, so only who sees all images may load one; push from where the archive is, or import it: ${remedy(this.config.registryPublicHost)}.` });
+    }
     // What names no image is not judged: an empty one would run whatever is copied into it.
     if (running.has(row.name) && !images.some(({ how, reference }) => how === 'run' && reference !== '')) {
       const pointer = row.target.kind === 'container' ? '/Image' : '/TaskTemplate/ContainerSpec/Image';
       throw clustersProblem('spec-invalid', { detail: 'Name the image that is to run.', errors: [{ pointer, detail: 'an image of this registry' }] });
     }
-    for (const image of images) await this.judgeImage(call, image);
+    for (const image of images) {
+      // A cache that is not there, or hidden, is left out.
+      if (row.name === 'POST /build' && image.how === 'pull') continue;
+      await this.judgeImage(call, image);
+    }
+  }
+
+  /** What makes an image gives it a name, by which it is known whose it is. */
+  private judgeNaming(call: Call): void {
+    const { ctx, ruling: { row, images, query } } = call;
+    if (!namingRows.has(row.name)) return;
+    if (row.name === 'POST /build' && queryValues(query, 'version')[0] === '2') throw clustersProblem('not-passed-on', { detail: 'BuildKit is not passed on: build with DOCKER_BUILDKIT=0.' });
+    if (images.some(({ how }) => how === 'write' || (how === 'pull' && row.name === 'POST /images/create'))) return;
+    if (row.name === 'POST /images/create' && this.seesAll(ctx, 'image:load', 'image')) return;
+    const pointer = row.name === 'POST /build' ? '?t' : '?repo';
+    throw clustersProblem('spec-invalid', { detail: `An image without a name would be nobody’s: ${remedy(this.config.registryPublicHost)}.`, errors: [{ pointer, detail: 'a name in this registry' }] });
+  }
+
+  /** Names are of our own registry, of repositories to which the caller may push. The registry says the same whether or not one exists; so does this. */
+  private async judgeWritten(call: Call, image: ImageName): Promise<void> {
+    const { registryPublicHost } = this.config;
+    const named = parseReference(image.reference, registryPublicHost);
+    const errors = [{ pointer: image.pointer, detail: 'a name in this registry' }];
+    if (!named || named.digest !== null) throw clustersProblem('image-foreign', { detail: `${image.reference.slice(0, 256)} can’t be given to an image here: ${remedy(registryPublicHost)}.`, errors });
+    if (!(await this.images.mayPush(call.ctx, named.path))) throw forbidden(`You may not push to ${named.path}, so no image gets its name: ${remedy(registryPublicHost)}.`);
+    call.written.push({ reference: image.reference, path: named.path });
+  }
+
+  /**
+   * A build begins with what the registry has, by the caller's own sign-in, never with what the node holds. Its cache is what the images of
+   * the names that it gives, or that it asks for, were made of: what others have built under the same words is not looked at.
+   */
+  private async judgeBuild(call: Call): Promise<void> {
+    const { ctx, ruling: { images, query } } = call;
+    const [remote = ''] = queryValues(query, 'remote');
+    if (remote !== '' && (await this.policyScopes(call, null)).length > 0) throw clustersProblem('not-passed-on', { detail: 'Where a signature policy counts, the build context comes with the call: what it begins with is judged.' });
+    if (remote === 'client-session') throw clustersProblem('not-passed-on', { detail: 'BuildKit is not passed on: build with DOCKER_BUILDKIT=0.' });
+    const cache: string[] = [];
+    for (const { reference, how } of images) {
+      const named = parseReference(reference, this.config.registryPublicHost);
+      if (how === 'write') cache.push(reference);
+      else if (named && (await this.pullableImage(ctx, named))) cache.push(reference);
+    }
+    const [dockerfile = ''] = queryValues(query, 'dockerfile');
+    call.query = withQuery(query, { pull: '1', rm: '1', forcerm: '1', cachefrom: JSON.stringify(cache), dockerfile: remote === '' ? dockerfilePaths(dockerfile)[0]! : dockerfile });
+  }
+
+  /** A Dockerfile as it may be built: its images are ones that may be pulled, and begin builds only where they may run; each pinned to its digest. */
+  private async judgeDockerfile(call: Call, text: string): Promise<string> {
+    const { ctx, collectionId } = call;
+    const plan = readDockerfile(text, buildArgsOf(call.ruling.query));
+    const pins = new Map<string, string>();
+    const fetches = [...plan.fetches];
+    for (const { reference, how } of plan.images) {
+      const image: ImageName = { reference, how: how === 'base' ? 'run' : 'pull', pointer: 'Dockerfile' };
+      const named = parseReference(reference, this.config.registryPublicHost);
+      if (!named) {
+        pins.set(reference, await this.judgeForeign(call, image));
+        continue;
+      }
+      const { path, digest } = await this.admit(call, image, named);
+      pins.set(reference, `${this.config.registryPublicHost}/${path}@${digest}`);
+      if (how === 'copy') continue;
+      const triggers = await this.images.triggers(ctx, path, digest);
+      if (!triggers) throw clustersProblem('spec-invalid', { detail: `What ${reference} makes a build do (ONBUILD) can’t be told.` });
+      const asked = readTriggers(triggers);
+      fetches.push(...asked.fetches);
+      for (const each of asked.images) {
+        const from = parseReference(each.reference, this.config.registryPublicHost);
+        const copied: ImageName = { reference: each.reference, how: 'pull', pointer: 'Dockerfile' };
+        if (from) await this.admit(call, copied, from);
+        else await this.judgeForeign(call, copied);
+      }
+    }
+    const remote: Check = { operation: 'image:build:remote', ref: { kind: 'collection', id: collectionId! } };
+    if (fetches.length > 0 && !this.access.can(ctx, remote.operation, remote.ref).allowed) {
+      throw clustersProblem('host-option', {
+        detail: `${fetches[0]!.slice(0, 120)}: the engine itself would fetch it, which needs image:build:remote; COPY what is in the context, or RUN what fetches it.`, extra: { operations: [remote.operation] },
+        errors: fetches.slice(0, 10).map((line) => ({ pointer: 'Dockerfile', detail: `${line.slice(0, 120)} needs image:build:remote` })),
+      });
+    }
+    return plan.write((reference) => pins.get(reference)!);
+  }
+
+  /** An image of another registry, which no policy can judge: who may use such images does so where none counts. Answers its name, written out. */
+  private async judgeForeign(call: Call, image: ImageName): Promise<string> {
+    const { ctx } = call;
+    const { registryPublicHost } = this.config;
+    const foreign = parseForeign(image.reference, registryPublicHost);
+    const place: ResourceRef = call.collectionId !== null ? { kind: 'collection', id: call.collectionId } : this.refOf(call, call.target!);
+    const check: Check = { operation: 'image:use:foreign', ref: place };
+    if (foreign && this.access.can(ctx, check.operation, check.ref).allowed && (await this.policyScopes(call, null)).length === 0) {
+      call.checks.push(check);
+      if (call.ruling.row.name === 'POST /containers/create') {
+        // What the node calls so came from there: a name alone anybody could have given who speaks to the engine itself.
+        const seen = await this.look(call, 'image', foreign.reference);
+        if (seen && !namesOf(seen).some((name) => name.startsWith(`${foreign.repository}@`))) throw clustersProblem('no-such-object', { detail: missingMessage('image', image.reference) });
+      }
+      return foreign.reference;
+    }
+    throw clustersProblem('image-foreign', { detail: `${image.reference.slice(0, 256)} is not from ${registryPublicHost}.`, errors: [{ pointer: image.pointer, detail: 'push it to this registry first' }] });
+  }
+
+  /** The image that a reference names, where the caller may pull it. */
+  private async pullableImage(ctx: Context, named: { path: string; tag: string; digest: string | null }): Promise<{ repository: ResourceRef; path: string; digest: string } | null> {
+    const found = await this.images.resolve(ctx, named.path, named.digest ?? named.tag);
+    // The registry says the same whether or not the repository exists; so does this.
+    return found && this.access.can(ctx, 'repository:pull', found.repository).allowed ? found : null;
   }
 
   private async judgeImage(call: Call, image: ImageName): Promise<void> {
-    const { ctx, judged: ruling } = call;
+    const { judged: ruling } = call;
     const { registryPublicHost } = this.config;
-    const missing = (): string => missingMessage('image', image.reference);
+    if (image.how === 'write') {
+      await this.judgeWritten(call, image);
+      return;
+    }
     const named = parseReference(image.reference, registryPublicHost);
     if (!named) {
       // What runs already may go on where no policy says otherwise: scaling it is no new image.
       if (image.reference === presentImage(call.target) && (await this.policyScopes(call, null)).length === 0) return;
-      throw clustersProblem('image-foreign', { detail: `${image.reference.slice(0, 256)} is not from ${registryPublicHost}.`, errors: [{ pointer: image.pointer, detail: 'push it to this registry first' }] });
+      // The registry of another is asked by pulls alone.
+      const isAsked = ruling.row.name === 'POST /images/create' && !image.allTags;
+      if (image.how === 'pull' && !isAsked) throw clustersProblem('image-foreign', { detail: `${image.reference.slice(0, 256)} is not from ${registryPublicHost}.`, errors: [{ pointer: image.pointer, detail: 'push it to this registry first' }] });
+      const foreign = await this.judgeForeign(call, image);
+      if (image.how === 'run') put(ruling.body, image.pointer, foreign);
+      else call.query = withQuery(call.ruling.query, { fromImage: foreign, tag: null });
+      return;
     }
-    if (image.how === 'write' || image.allTags) throw clustersProblem('not-passed-on', { detail: image.allTags ? 'Pull one tag or digest at a time.' : 'Names are given to images by pushing them.' });
-    const found = await this.images.resolve(ctx, named.path, named.digest ?? named.tag);
-    // The registry says the same whether or not the repository exists; so does this.
-    if (!found || !this.access.can(ctx, 'repository:pull', found.repository).allowed) throw clustersProblem('no-such-object', { detail: missing() });
+    if (image.allTags) throw clustersProblem('not-passed-on', { detail: 'Pull one tag or digest at a time.' });
+    const found = await this.admit(call, image, named);
+    if (image.how === 'pull') return;
+    if (call.ruling.rollback && named.digest === null) throw clustersProblem('image-not-pinned', { detail: `The former spec runs ${image.reference}, which is not pinned; deploy it anew.` });
+    put(ruling.body, image.pointer, `${registryPublicHost}/${found.path}@${found.digest}`);
+  }
+
+  /** The image of ours that is named, where the caller may pull it and, if it is to run, all policies let it. */
+  private async admit(call: Call, image: ImageName, named: { path: string; tag: string; digest: string | null }): Promise<{ path: string; digest: string }> {
+    const { ctx } = call;
+    const found = await this.pullableImage(ctx, named);
+    if (!found) throw clustersProblem('no-such-object', { detail: missingMessage('image', image.reference) });
     call.checks.push({ operation: 'repository:pull', ref: found.repository });
     call.images.push({ repository: found.path, digest: found.digest, repositoryId: found.repository.id });
-    if (ruling.row.name === 'POST /images/create') return;
+    if (image.how === 'pull') return found;
     for (const scope of await this.policyScopes(call, found.repository)) {
       const admission = await this.admission.admit(ctx, { repository: found.path, digest: found.digest, scope });
       if (!admission.allowed) {
@@ -392,8 +596,7 @@ export class EngineGateway {
         });
       }
     }
-    if (call.ruling.rollback && named.digest === null) throw clustersProblem('image-not-pinned', { detail: `The former spec runs ${image.reference}, which is not pinned; deploy it anew.` });
-    put(ruling.body, image.pointer, `${registryPublicHost}/${found.path}@${found.digest}`);
+    return found;
   }
 
   private policyScopes(call: Call, repository: ResourceRef | null): Promise<string[]> {
@@ -534,23 +737,48 @@ export class EngineGateway {
 
   private passage(call: Call, request: GatewayRequest): Passage {
     const { ctx, ruling, way, match, match: { row } } = call;
-    const checks = [...call.checks];
+    // A Dockerfile adds to them while it goes by.
+    const { checks } = call;
     // The engine is asked for the object that was judged, not for whatever the name means by then.
-    const path = call.target && call.target.kind !== 'image' ? row.path.replace(/\{\w+\}/, encodeURIComponent(call.target.id)) : match.path;
-    const body = ruling.stream ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
+    const path = call.target && (call.target.kind !== 'image' || this.isMeantById(call)) ? row.path.replace(/\{\w+\}/, call.target.kind === 'image' ? call.target.id : encodeURIComponent(call.target.id)) : match.path;
+    const written = [...new Set(call.written.map((each) => each.path))];
+    const isBuild = row.name === 'POST /build';
+    const isRemote = isBuild && (queryValues(ruling.query, 'remote')[0] ?? '') !== '';
+    const body = ruling.stream && !isRemote ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
     const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
     return {
       method: row.method,
-      target: `/v1.${versionFor(match, call.engine)}${path}${ruling.query}`,
+      target: `/v1.${versionFor(match, call.engine)}${path}${call.query ?? ruling.query}`,
       body,
-      headers: { ...(Buffer.isBuffer(body) ? { 'content-type': 'application/json' } : {}), ...(registryAuth === null ? {} : { 'x-registry-auth': registryAuth }) },
+      ...(isBuild && body === 'stream' ? { upload: (from) => judgedContext(from, queryValues(ruling.query, 'dockerfile')[0] ?? '', (text) => this.uploaded(call, text)) } : {}),
+      headers: {
+        ...(Buffer.isBuffer(body) ? { 'content-type': 'application/json' } : {}), ...(registryAuth === null ? {} : { 'x-registry-auth': registryAuth }),
+        ...(isBuild && request.registryConfig !== undefined ? { 'x-registry-config': encodeAuth(ownCredentials(request.registryConfig, this.config.registryPublicHost)) } : {}),
+      },
       connection: row.connection,
       filter: this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed }),
       whole: this.wholeOf(call, seesAll),
-      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
+<<<<<<< HEAD
+=======
+      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed) && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
       ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
+>>>>>>> images
     };
+  }
+
+  /** Whether an image is asked for by its id, or must be so that it is the one that was judged. */
+  private isMeantById({ match: { row, name } }: Call): boolean {
+    if (row.name === 'POST /images/{name}/tag') return true;
+    return (row.name === 'DELETE /images/{name}' || row.name === 'GET /images/{name}/get') && parseReference(name, this.config.registryPublicHost) === null;
+  }
+
+  private async uploaded(call: Call, text: string): Promise<string> {
+    try {
+      return await this.judgeDockerfile(call, text);
+    } catch (error) {
+      throw await this.refused(call.ctx, call.cluster, call.match, error);
+    }
   }
 
   private wholeOf(call: Call, seesAll: boolean): Passage['whole'] {
@@ -567,6 +795,8 @@ export class EngineGateway {
         return { status, body: status >= 400 && !seesAll ? refusalFor(kind, status, body) : body };
       };
     }
+    // Engines say which containers use an image.
+    if (row.name === 'DELETE /images/{name}' && !seesAll) return async (status, body) => ({ status, body: status >= 400 ? refusalFor('image', status, body) : body });
     if (row.name === 'POST /containers/{id}/rename' && call.target) {
       const { id } = call.target;
       return async (status, body) => {
@@ -618,6 +848,7 @@ export class EngineGateway {
       detail: {
         call: row.name, status, object: target ? target.name || target.id : (ruling.creates[0]?.name ?? (match.name === '' ? null : match.name)), ...(target ? { id: target.id } : {}),
         ...(call.collectionId === null ? {} : { collection: call.collectionId }), ...(call.images.length === 0 ? {} : { images: call.images.map(({ repository, digest }) => `${repository}@${digest}`) }),
+        ...(call.written.length === 0 ? {} : { names: call.written.map(({ reference }) => reference) }),
         ...(ruling.needs.length === 0 ? {} : { options: [...new Set(ruling.needs.map(({ operation }) => operation))] }),
       },
     };
@@ -637,6 +868,19 @@ function versionFor(match: EngineMatch, engine: EngineClient): number {
   const newest = Number(engine.apiVersion.split('.')[1]);
   if (match.versioned && match.minor > newest) throw clustersProblem('call-too-new', { detail: `client version 1.${match.minor} is too new. Maximum supported API version is 1.${newest}` });
   return match.versioned ? Math.max(match.minor, Math.min(newest, 41)) : newest;
+}
+
+/** What a push sends: a name with its tag. */
+function pushed({ match }: Call): string {
+  const tag = match.query.find(([name]) => name === 'tag')?.[1] ?? '';
+  const hasTag = match.name.slice(match.name.lastIndexOf('/') + 1).includes(':');
+  if ((tag === '') !== hasTag) throw clustersProblem('not-passed-on', { detail: 'Push one tag at a time.' });
+  return hasTag ? match.name : `${match.name}:${tag}`;
+}
+
+/** All names of an image, with tags and with digests. */
+function namesOf(seen: Seen): string[] {
+  return [seen.raw['RepoTags'], seen.raw['RepoDigests']].flat().filter((name) => typeof name === 'string');
 }
 
 function forbidden(detail: string): Problem {
@@ -722,6 +966,5 @@ function checkedAuth(header: string): string {
     auth = null;
   }
   if (typeof auth !== 'object' || auth === null) throw clustersProblem('spec-invalid', { detail: 'X-Registry-Auth is not base64url of a JSON object.', errors: [{ pointer: 'header/x-registry-auth', detail: 'not of the form that engines read' }] });
-  const kept = Object.fromEntries(Object.entries(auth).filter(([key, value]) => ['username', 'password', 'serveraddress', 'identitytoken', 'registrytoken', 'auth', 'email'].includes(key) && typeof value === 'string'));
-  return encodeAuth(kept);
+  return encodeAuth(signInOf(auth));
 }

@@ -1,4 +1,4 @@
-import type { Transform } from 'node:stream';
+import type { Readable, Transform } from 'node:stream';
 import type { Connection } from '../engine-api/table';
 
 /** One call that may be passed to an engine, in our own words. */
@@ -8,6 +8,8 @@ export interface Passage {
   target: string;
   /** Our own serialisation; `stream`: the caller's bytes as they come; null: none. */
   body: Buffer | 'stream' | null;
+  /** Of a `stream`: what the caller's bytes go through on their way to the engine. Its error ends the call, and is what the caller is told. */
+  upload?: (from: Readable) => Readable;
   /** Headers for the engine besides those the transport sets itself; names in lower case. */
   headers: Readonly<Record<string, string>>;
   connection: Connection;

@@ -13,6 +13,10 @@ export abstract class GatewayImages {
    * collection and of the ones above it, and those of the environments of the cluster that lie in any of these.
    */
   abstract policyScopes(ctx: Context, where: { clusterId: string; collectionIds: readonly string[]; repository: ResourceRef | null }): Promise<string[]>;
-  /** Paths of all repositories that the caller may pull. */
-  abstract pullable(ctx: Context): Promise<ReadonlySet<string>>;
+  /** Paths of all repositories that the caller may pull; those that nobody has made yet count where the caller could pull them. */
+  abstract pullable(ctx: Context): Promise<{ has(path: string): boolean }>;
+  /** Whether the caller may push to a path of the managed registry, as the registry itself would say; also where the push would make the repository. */
+  abstract mayPush(ctx: Context, path: string): Promise<boolean>;
+  /** What an image makes a build do that begins with it (`ONBUILD`), on any of its platforms; null where that can't be told. */
+  abstract triggers(ctx: Context, path: string, digest: string): Promise<string[] | null>;
 }

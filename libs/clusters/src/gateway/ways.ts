@@ -7,7 +7,7 @@ export interface Way {
 const plainly: Way = { registryAuth: false };
 
 /**
- * The rows that go on. Every other row of the table is refused until all of its rules are kept: what builds, loads, names and pushes images, the
+ * The rows that go on. Every other row of the table is refused until all of its rules are kept: BuildKit's sessions, the search of registries, the
  * swarm's own making, and plugins.
  */
 const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
@@ -18,14 +18,15 @@ const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
     'POST /containers/{id}/update', 'POST /containers/{id}/rename', 'POST /containers/{id}/pause', 'POST /containers/{id}/unpause', 'POST /containers/{id}/attach', 'GET /containers/{id}/attach/ws',
     'POST /containers/{id}/wait', 'DELETE /containers/{id}', 'HEAD /containers/{id}/archive', 'GET /containers/{id}/archive', 'PUT /containers/{id}/archive', 'POST /containers/prune',
     'POST /containers/{id}/exec', 'POST /exec/{id}/start', 'POST /exec/{id}/resize', 'GET /exec/{id}/json',
-    'GET /images/json', 'GET /images/{name}/json', 'GET /images/{name}/history',
+    'GET /images/json', 'GET /images/{name}/json', 'GET /images/{name}/history', 'POST /images/{name}/tag', 'DELETE /images/{name}', 'POST /images/prune', 'GET /images/{name}/get', 'GET /images/get',
+    'POST /images/load', 'POST /commit', 'POST /build/prune',
     'GET /networks', 'GET /networks/{id}', 'POST /networks/create', 'DELETE /networks/{id}', 'POST /networks/{id}/connect', 'POST /networks/{id}/disconnect', 'POST /networks/prune',
     'GET /volumes', 'GET /volumes/{name}', 'POST /volumes/create', 'DELETE /volumes/{name}', 'POST /volumes/prune',
     'GET /services', 'GET /services/{id}', 'POST /services/create', 'POST /services/{id}/update', 'DELETE /services/{id}', 'GET /services/{id}/logs', 'GET /tasks', 'GET /tasks/{id}', 'GET /tasks/{id}/logs',
     'GET /secrets', 'POST /secrets/create', 'GET /secrets/{id}', 'DELETE /secrets/{id}', 'POST /secrets/{id}/update', 'GET /configs', 'POST /configs/create', 'GET /configs/{id}', 'DELETE /configs/{id}', 'POST /configs/{id}/update',
     'GET /nodes', 'GET /nodes/{id}', 'POST /nodes/{id}/update', 'GET /swarm',
   ].map((name): [string, Way] => [name, plainly]),
-  ['POST /images/create', { registryAuth: true }],
+  ...['POST /images/create', 'POST /images/{name}/push', 'GET /distribution/{name}/json', 'POST /build'].map((name): [string, Way] => [name, { registryAuth: true }]),
 ]);
 
 /** How calls of the row go on; null: they do not. */
