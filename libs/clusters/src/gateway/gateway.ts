@@ -20,6 +20,7 @@ import { GatewayImages } from './ports';
 import { PullCredentials } from './pull-credentials';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
+import { judgeStanding } from './standing';
 import { howPassed, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
@@ -67,6 +68,8 @@ interface Call {
 const nothing: ReadonlySet<string> = new Set();
 /** Rows by whose body something runs. */
 const running = new Set(['POST /containers/create', 'POST /services/create', 'POST /services/{id}/update']);
+/** Rows by which what was made before runs again: a policy may have become stricter since. */
+const starting = new Set(['POST /containers/{id}/start', 'POST /containers/{id}/restart', 'POST /containers/{id}/unpause']);
 /** What an id of the engine's, or the short form that the CLI shows of it, looks like. */
 const idForm = /^(?:[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-z]{25})$/;
 const objectName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
@@ -178,6 +181,7 @@ export class EngineGateway {
     this.judgeNeeds(call);
     const fresh = await this.judgeUses(call);
     await this.judgeImages(call);
+    if (starting.has(row.name)) await this.judgeStart(call);
     try {
       await this.claim(call, fresh);
       await this.exchangeAuth(call);
@@ -392,6 +396,19 @@ export class EngineGateway {
     }
     if (call.ruling.rollback && named.digest === null) throw clustersProblem('image-not-pinned', { detail: `The former spec runs ${image.reference}, which is not pinned; deploy it anew.` });
     put(ruling.body, image.pointer, `${registryPublicHost}/${found.path}@${found.digest}`);
+  }
+
+  /** By the digest that the container was made of. */
+  private async judgeStart({ ctx, cluster, engine, owners, target }: Call): Promise<void> {
+    const { Config: config, Image: imageId } = target!.raw as { Config?: { Image?: unknown }; Image?: unknown };
+    const { access, images, admission, config: { registryPublicHost } } = this;
+    const refused = await judgeStanding({ access, images, admission, registryPublicHost }, ctx, {
+      clusterId: cluster.id, place: refOf(owners, cluster.id, target!), image: String(config?.Image ?? ''), store: true,
+      digests: async () => ((await engine.inspect(inspectPath('image', String(imageId)))) as { RepoDigests?: string[] | null } | null)?.RepoDigests ?? [],
+    });
+    if (!refused) return;
+    const { explanation, ...extra } = refused;
+    throw clustersProblem('image-refused', { detail: explanation, extra });
   }
 
   private policyScopes(call: Call, repository: ResourceRef | null): Promise<string[]> {
