@@ -170,6 +170,9 @@ it('never flags what was made through Gantry, though its tasks, nameless volumes
     cluster: cluster.id, scope: `environment:${uuidv7()}`, resource: house.clusters.ref(cluster), operation: 'cluster:deploy', change: { type: 'network.create', spec: { Name: 'shop_back', Driver: 'overlay', Labels: { 'io.gantry.deployment': 'd' } } },
   });
   const network = await house.apply.apply(system, judged);
+  // A deployment that was killed between the engine and the record, and found its service again.
+  const found = await serve('found-again', { Replicated: { Replicas: 1 } });
+  await test.db.query(system, `insert into clusters_objects (cluster_id, kind, name, scope) values ($1, 'service', 'found-again', $2)`, [cluster.id, `environment:${uuidv7()}`]);
   await eventually('both tasks run', async () => (await call<{ Id: string }[]>('GET', `/containers/json?filters=${encodeURIComponent(JSON.stringify({ label: ['com.docker.swarm.service.name=own-service'] }))}`)).length === 2, 60);
   const [claim, doubled] = [
     await house.ownership.claim(system, { clusterId: cluster.id, nodeId: '', kind: 'container', name: 'late', collectionId: sharedCollectionId, createdBy: null }),
@@ -181,7 +184,7 @@ it('never flags what was made through Gantry, though its tasks, nameless volumes
   const forged = await run('forged', { Labels: { [claimLabel]: uuidv7(), 'io.gantry.seal': 'ab'.repeat(32), 'io.gantry.collection': '/System', 'com.docker.swarm.service.id': shop } });
   for (let round = 0; round < 3; round += 1) await look();
   expect((await find(forged))?.state).toBe('flagged');
-  for (const id of [web, shop, late, dead, network.conflict ? '' : network.id]) expect(await find(id)).toBeUndefined();
+  for (const id of [web, shop, late, dead, found, network.conflict ? '' : network.id]) expect(await find(id)).toBeUndefined();
   house.watcher.patience.arrivingMillis = 0;
   await look();
   // The claim that was waited for is not there in time; the one of the dead process was bound before anybody was told.

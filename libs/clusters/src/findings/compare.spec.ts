@@ -66,13 +66,14 @@ describe('what an engine has and nobody made', () => {
 
 describe('what is the engine’s or the swarm’s own', () => {
   const labels = (task: string): Record<string, string> => ({ 'com.docker.swarm.task.id': task, 'com.docker.swarm.service.id': 's' });
-  const task = (ID: string, ContainerID?: string): EngineTask => ({ ID, Status: { State: 'running', ...(ContainerID ? { ContainerStatus: { ContainerID } } : {}) } }) as EngineTask;
+  const task = (ID: string, ContainerID?: string, ServiceID = 's'): EngineTask => ({ ID, ServiceID, Status: { State: 'running', ...(ContainerID ? { ContainerStatus: { ContainerID } } : {}) } }) as EngineTask;
   const container = (Id: string, Labels: Record<string, string> = {}): EngineContainer => ({ Id, Names: [`/${Id}`], Labels, State: 'running' });
   const found = (containers: EngineContainer[], tasks: EngineTask[], known = new Set<string>()) => containerObjects('n', containers, tasks, known).map(({ id, unlisted }) => [id, unlisted]);
 
   it('are containers of which the swarm says so; a label says nothing', () => {
     expect(found([container('a', labels('t1')), container('b')], [task('t1', 'a')])).toEqual([['b', false]]);
     expect(found([container('a', labels('t1')), container('b', labels('t1'))], [task('t1', 'a')])).toEqual([['b', false]]);
+    expect(found([container('a')], [task('t1', 'a', '')])).toEqual([['a', false]]);
     expect(found([container('b', labels('t1')), container('c', labels('t2'))], [task('t2')])).toEqual([['b', true], ['c', true]]);
     expect(found([container('b', { 'com.docker.swarm.task.id': 't1' })], [])).toEqual([['b', false]]);
   });

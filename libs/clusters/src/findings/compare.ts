@@ -44,7 +44,7 @@ export interface Records {
   bound: ReadonlySet<string>;
   /** Claims without an object, by id, with the claim's kind. */
   claims: ReadonlyMap<string, string>;
-  /** `<kind> <name>` of what was promised a name and has no object yet. */
+  /** `<kind> <name>` of what was promised a name, by a claim without an object or by delivery, which may be making its object anew. */
   names: ReadonlySet<string>;
 }
 

@@ -32,7 +32,8 @@ export async function lookAt(engine: EngineClient, nodeId: string, kinds: Readon
 export function containerObjects(nodeId: string, containers: readonly EngineContainer[], tasks: readonly EngineTask[], known: Set<string>): SeenObject[] {
   const there = new Set(containers.map(({ Id }) => Id));
   for (const id of known) if (!there.has(id)) known.delete(id);
-  const taskIds = new Map(tasks.map((task) => [task.ID, task.Status.ContainerStatus?.ContainerID ?? '']));
+  // The swarm has tasks, too, for networks that other containers join: they are no service's.
+  const taskIds = new Map(tasks.filter(({ ServiceID }) => ServiceID).map((task) => [task.ID, task.Status.ContainerStatus?.ContainerID ?? '']));
   for (const id of taskIds.values()) if (there.has(id)) known.add(id);
   return containers.filter(({ Id }) => !known.has(Id)).map(({ Id, Names, Labels, Image, State }) => {
     const task = Labels?.[swarmTaskLabel];

@@ -254,8 +254,8 @@ export class Watcher implements OnModuleDestroy {
     const delivery = await this.db.query<{ kind: string; name: string; engineId: string | null; scope: string }>(
       ctx,
       `select kind, name, engine_id as "engineId", scope from clusters_objects where cluster_id = $1
-         and ((kind <> 'volume' and engine_id is null) or (kind, case when kind = 'volume' then name else engine_id end) in (select * from unnest ($2::text[], $3::text[])))`,
-      [clusterId, kinds, ids],
+         and ((kind, name) in (select * from unnest ($2::text[], $3::text[])) or (kind, engine_id) in (select * from unnest ($2::text[], $4::text[])))`,
+      [clusterId, kinds, seen.map(({ name }) => name), ids],
     );
     const owners = new Map<string, ResourceRef>();
     const claims = new Map<string, string>();
@@ -265,10 +265,18 @@ export class Watcher implements OnModuleDestroy {
       else claims.set(id, kind);
       if (engineId === null && !isPlaceholder(name)) names.add(`${kind} ${name}`);
     }
+    const promised = new Map<string, ResourceRef>();
     for (const { kind, name, engineId, scope } of delivery) {
-      const objectId = kind === 'volume' ? name : engineId;
-      if (objectId === null) names.add(`${kind} ${name}`);
-      else owners.set(`${kind} ${objectId}`, { kind, id: `${clusterId}/${kind}/${name}`, parent: { kind: 'environment', id: scope.replace(/^environment:/, '') } });
+      const ref = { kind, id: `${clusterId}/${kind}/${name}`, parent: { kind: 'environment', id: scope.replace(/^environment:/, '') } };
+      if (kind === 'volume') owners.set(`volume ${name}`, ref);
+      else if (engineId !== null) owners.set(`${kind} ${engineId}`, ref);
+      // A deployment that was killed, and found its object again, leaves no id; names of a swarm's objects are unique.
+      else promised.set(`${kind} ${name}`, ref);
+      names.add(`${kind} ${name}`);
+    }
+    for (const { kind, nodeId: at, name, id } of seen) {
+      const ref = at === '' ? promised.get(`${kind} ${name}`) : undefined;
+      if (ref) owners.set(`${kind} ${id}`, ref);
     }
     const bound = new Set(owners.keys());
     for (const id of await this.ours(ctx, clusterId, seen, rows)) bound.add(`image ${id}`);
