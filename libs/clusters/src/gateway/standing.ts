@@ -38,13 +38,17 @@ export interface StandingRefusal {
  * asked: they were when it was made. Null: it may. An image that is not of our registry may where no policy counts.
  */
 export async function judgeStanding({ access, images, admission, registryPublicHost }: StandingRooms, ctx: Context, wish: StandingWish): Promise<StandingRefusal | null> {
-  const collectionIds = access.collectionsAbove(wish.place).map(({ id }) => id);
+  const { parent } = wish.place;
+  // Delivery's records have the scope of the environment, `environment:<id>`.
+  const environment = parent?.kind === 'environment' ? { kind: 'environment', id: parent.id.replace(/^environment:/, '') } : null;
+  const collectionIds = access.collectionsAbove(environment ?? wish.place).map(({ id }) => id);
+  const scopesFor = async (repository: ResourceRef | null): Promise<string[]> => {
+    const scopes = await images.policyScopes(ctx, { clusterId: wish.clusterId, collectionIds, repository });
+    // What was deployed is judged by what its environment demands, as the deployment was; not by the environments beside it.
+    return environment ? scopes.filter((scope) => scope === `environment:${environment.id}`) : scopes;
+  };
   const named = parseReference(wish.image, registryPublicHost);
   const references = named?.digest ? [wish.image] : await wish.digests();
-  // What was deployed is judged by what its environment demands, as the deployment was; not by the environments beside it.
-  const { parent } = wish.place;
-  const scopesFor = (repository: ResourceRef | null): Promise<readonly string[]> =>
-    parent?.kind === 'environment' ? Promise.resolve([`environment:${parent.id.replace(/^environment:/, '')}`]) : images.policyScopes(ctx, { clusterId: wish.clusterId, collectionIds, repository });
   let refused: StandingRefusal | null = null;
   let known = false;
   for (const reference of references) {
