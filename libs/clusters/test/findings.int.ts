@@ -79,7 +79,7 @@ const service = (id: string) => call<EngineService>('GET', `/services/${id}`);
 const all = async (): Promise<Finding[]> => (await house.findings.list(system, cluster.id, { limit: 200 })).items;
 const find = async (engineId: string, reason = 'unknown'): Promise<Finding | undefined> => (await all()).find((finding) => finding.engineId === engineId && finding.reason === reason);
 const look = () => house.watcher.look(system, cluster.id);
-const audited = async (action: string, outcome: 'success' | 'failed' = 'success') => (await house.audit.list(system, { action, outcome, limit: 200 })).items.map(({ detail }) => detail as Record<string, unknown>);
+const audited = async (action: string, outcome: 'success' | 'failed' = 'success') => (await house.audit.list(system, { action, outcome, limit: 200 })).items.map(({ detail }) => detail);
 const watchMode = async (watch: Cluster['watch']): Promise<void> => {
   cluster = await house.clusters.update(system, cluster.id, cluster.version, { watch });
 };

@@ -126,7 +126,11 @@ export class Watcher implements OnModuleDestroy {
       while (!signal.aborted) {
         try {
           const wanted = new Set((await this.db.query<{ id: string }>(ctx, `select id from clusters_clusters where watch <> 'off'`)).map(({ id }) => id));
-          for (const [id, { end }] of followed) if (!wanted.has(id)) (end.abort(), followed.delete(id));
+          for (const [id, { end }] of followed) {
+            if (wanted.has(id)) continue;
+            end.abort();
+            followed.delete(id);
+          }
           for (const id of wanted) {
             if (followed.has(id)) continue;
             const [bell, end] = [new Bell(), new AbortController()];
