@@ -162,7 +162,7 @@ it('takes what was there for a baseline, and follows what comes, flagged within 
 }, 300_000);
 
 it('never flags what was made through Gantry, though its tasks, nameless volumes and images come with it', async () => {
-  Object.assign(house.watcher.patience, { settleMillis: 0 });
+  Object.assign(house.watcher.patience, { settleMillis: 0, refusedMillis: 0 });
   await engine.call('POST', `/images/create?fromImage=${encodeURIComponent(pulled)}`);
   const web = await owned('container', 'own', () => run('own', { Volumes: { '/data': {} } }, pulled));
   const shop = await owned('service', 'own-service', () => serve('own-service', { Replicated: { Replicas: 2 } }));

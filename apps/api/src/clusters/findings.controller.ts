@@ -18,7 +18,7 @@ const finding = z.object({
   done: z.string().describe('what was done to it'),
   fault: z.string().describe('why what was to be done could not be'),
   firstSeen: time,
-  lastSeen: time,
+  lastSeen: time.describe('to five minutes'),
   changedAt: time,
 });
 const params = z.strictObject({ cluster: idOrName });

@@ -29,7 +29,7 @@ export interface Finding {
   /** Why what was to be done could not be. */
   fault: string;
   firstSeen: Date;
-  /** To a minute. */
+  /** To five minutes. */
   lastSeen: Date;
   changedAt: Date;
 }

@@ -26,9 +26,11 @@ export interface WatcherPatience extends Grace {
   /** Between two comparisons of one cluster at least, and after one that failed. */
   restMillis: number;
   failedMillis: number;
+  /** How long an image must be refused: a registry that is away for a moment is no alarm. */
+  refusedMillis: number;
 }
 
-const patience: WatcherPatience = { leaseSeconds: 15, pollMillis: 2_000, fullMillis: 25_000, restMillis: 1_500, failedMillis: 5_000, settleMillis: 3_000, arrivingMillis: 40_000 };
+const patience: WatcherPatience = { leaseSeconds: 15, pollMillis: 2_000, fullMillis: 25_000, restMillis: 1_500, failedMillis: 5_000, settleMillis: 3_000, arrivingMillis: 40_000, refusedMillis: 15_000 };
 
 /** What an engine tells of that can make or unmake a finding. */
 const actions = ['create', 'start', 'unpause', 'restart', 'rename', 'update', 'destroy', 'delete', 'remove', 'load', 'import', 'pull', 'tag', 'untag', 'commit'];
@@ -37,8 +39,8 @@ const everything: ReadonlySet<FindingKind> = new Set(findingKinds);
 const maxRecorded = 20;
 /** What is over is forgotten after so long. */
 const keptDays = 30;
-/** `last_seen` is this exact. */
-const lastSeenMillis = 60_000;
+/** `last_seen` is this exact: what is quiet is not written down with every comparison. */
+const lastSeenMillis = 300_000;
 
 /** What the records say, with whose each object is. */
 interface KnownObjects extends Records {
@@ -52,7 +54,7 @@ class Bell {
 
   ring(kinds: Iterable<FindingKind>): void {
     for (const kind of kinds) this.kinds.add(kind);
-    this.wake?.();
+    if (this.kinds.size > 0) this.wake?.();
   }
 
   take(): Set<FindingKind> {
@@ -62,12 +64,19 @@ class Bell {
   }
 
   /** Until it rings, has rung, or the time is over. */
-  async wait(millis: number, signal: AbortSignal): Promise<void> {
-    if (this.kinds.size > 0) return;
-    const rung = new AbortController();
-    this.wake = () => rung.abort();
-    await pause(millis, AbortSignal.any([signal, rung.signal]));
-    this.wake = null;
+  wait(millis: number, signal: AbortSignal): Promise<void> {
+    if (this.kinds.size > 0 || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        this.wake = null;
+        resolve();
+      };
+      const timer = setTimeout(done, millis);
+      signal.addEventListener('abort', done, { once: true });
+      this.wake = done;
+    });
   }
 }
 
@@ -216,7 +225,7 @@ export class Watcher implements OnModuleDestroy {
     if (nodeId === '' || swarm?.Cluster?.ID !== cluster.swarmId) throw clustersProblem('other-swarm');
     const watched = new Set((await this.db.query<{ nodeId: string }>(ctx, 'select node_id as "nodeId" from clusters_watched where cluster_id = $1', [clusterId])).map((row) => row.nodeId));
     const isNew = !watched.has('') || !watched.has(nodeId);
-    const looked = isNew ? everything : kinds;
+    const looked = isNew || kinds.size === everything.size ? everything : kinds;
     const seen = await lookAt(engine, nodeId, looked, ensure(this.tasks, clusterId));
     let plan = await this.compare(ctx, cluster, nodeId, looked, seen, watched);
     if (plan.flagged.some(({ object }) => object.claim !== null)) {
@@ -228,7 +237,9 @@ export class Watcher implements OnModuleDestroy {
     for (const { row, object } of plan.stop) await this.quarantine(ctx, cluster, engine, row, object, lease);
     for (const row of plan.undo) await this.release(ctx, cluster, engine, row, lease);
     if (looked === everything) {
-      await this.judgeRunning(ctx, cluster, engine, nodeId, seen);
+      const waiting = await this.judgeRunning(ctx, cluster, engine, nodeId, seen);
+      if (waiting && !plan.due) plan.due = { millis: this.patience.refusedMillis, kinds: new Set(everything) };
+      else if (waiting && plan.due) plan.due.kinds = new Set(everything);
       await this.db.query(ctx, `delete from clusters_findings where state in ('owned', 'gone') and changed_at < $1 returning 1`, [new Date(this.clock.now().getTime() - keptDays * 86_400_000)]);
     }
     return plan.due;
@@ -408,8 +419,11 @@ export class Watcher implements OnModuleDestroy {
 
   // ---- what is somebody's, and runs what may not run
 
-  /** Flags what belongs to somebody and runs an image that the policies in force refuse where it lies. It is not stopped: that is its owner's to do. */
-  private async judgeRunning(ctx: Context, cluster: Cluster, engine: EngineClient, nodeId: string, seen: readonly SeenObject[]): Promise<void> {
+  /**
+   * Flags what belongs to somebody and runs an image that the policies in force refuse where it lies. It is not stopped: that is its owner's to do.
+   * Answers whether anything is refused that is not told of yet, and is to be looked at again.
+   */
+  private async judgeRunning(ctx: Context, cluster: Cluster, engine: EngineClient, nodeId: string, seen: readonly SeenObject[]): Promise<boolean> {
     const running = seen.filter(({ kind, active }) => (kind === 'container' || kind === 'service') && active);
     const { owners } = await this.known(ctx, cluster.id, nodeId, running, []);
     const { access, images, admission, config: { registryPublicHost } } = this;
@@ -427,24 +441,29 @@ export class Watcher implements OnModuleDestroy {
       const detail = await answer;
       if (detail !== null) refused.push({ ...object, detail });
     }
-    await this.writeRefused(ctx, cluster, nodeId, refused);
+    return this.writeRefused(ctx, cluster, nodeId, refused);
   }
 
-  private async writeRefused(ctx: Context, cluster: Cluster, nodeId: string, refused: readonly (SeenObject & { detail: string })[]): Promise<void> {
+  private async writeRefused(ctx: Context, cluster: Cluster, nodeId: string, refused: readonly (SeenObject & { detail: string })[]): Promise<boolean> {
     const now = this.clock.now();
-    await this.db.transaction(ctx, async (tx) => {
+    return this.db.transaction(ctx, async (tx) => {
       const rows = await this.db.query<FindingRow>(
         tx, `select id, kind, node_id as "nodeId", engine_id as "engineId", state, first_seen as "firstSeen" from clusters_findings
              where cluster_id = $1 and reason = 'image-refused' and node_id = any ($2) and state not in ('owned', 'gone') for update`, [cluster.id, ['', nodeId]]);
       const objects = new Map(refused.map((object) => [`${object.kind} ${object.id}`, object]));
       const flagged: { row: FindingRow; object: SeenObject; detail: string }[] = [];
+      let waiting = false;
       for (const row of rows) {
         const object = objects.get(`${row.kind} ${row.engineId}`);
         objects.delete(`${row.kind} ${row.engineId}`);
         if (object) {
-          // What could not be read once is no alarm; what is refused twice in a row is.
-          if (row.state === 'seen') flagged.push({ row, object, detail: object.detail });
-          await this.db.query(tx, `update clusters_findings set state = case when state = 'seen' then 'flagged' else state end, detail = $2, image = $3, last_seen = $4, changed_at = case when state = 'seen' then $4 else changed_at end where id = $1 returning 1`, [row.id, object.detail, object.image, now]);
+          const state = row.state === 'seen' && now.getTime() - row.firstSeen.getTime() >= this.patience.refusedMillis ? 'flagged' : row.state;
+          if (state !== row.state) flagged.push({ row, object, detail: object.detail });
+          else waiting ||= state === 'seen';
+          await this.db.query(
+            tx, `update clusters_findings set state = $2, detail = $3, image = $4, last_seen = $5, changed_at = case when state = $2 then changed_at else $5 end
+                 where id = $1 and (state <> $2 or detail <> $3 or image <> $4 or last_seen < $6) returning 1`,
+            [row.id, state, object.detail, object.image, now, new Date(now.getTime() - lastSeenMillis)]);
         } else if (row.state === 'seen') {
           await this.db.query(tx, 'delete from clusters_findings where id = $1 returning 1', [row.id]);
         } else {
@@ -453,13 +472,14 @@ export class Watcher implements OnModuleDestroy {
       }
       await this.insert(tx, cluster, 'image-refused', [...objects.values()], 'seen');
       await this.say(tx, cluster, flagged);
+      return waiting || objects.size > 0;
     });
   }
 }
 
 /** By which digests the engine has an image, whatever it was called by. */
 async function digestsOf(engine: EngineClient, image: string): Promise<readonly string[]> {
-  if (!/^[\w.:/@-]+$/.test(image)) return [];
+  if (!/^\w[\w.:/@-]*$/.test(image) || image.includes('..')) return [];
   return ((await engine.inspect(`/images/${image}/json`)) as { RepoDigests?: string[] | null } | null)?.RepoDigests ?? [];
 }
 
