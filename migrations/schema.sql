@@ -416,8 +416,10 @@ create table clusters_clusters (
   state_detail text default ''::text not null,
   swarm_id text not null,
   version integer not null,
+  watch text default 'flag'::text not null,
   constraint clusters_clusters_pkey PRIMARY KEY (id),
-  constraint clusters_clusters_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'unreachable'::text, 'not-a-manager'::text])))
+  constraint clusters_clusters_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'unreachable'::text, 'not-a-manager'::text]))),
+  constraint clusters_clusters_watch CHECK ((watch = ANY (ARRAY['off'::text, 'flag'::text, 'quarantine'::text])))
 );
 
 create table clusters_engine_objects (
@@ -433,6 +435,32 @@ create table clusters_engine_objects (
   constraint clusters_engine_objects_kind_check CHECK ((kind = ANY (ARRAY['container'::text, 'network'::text, 'volume'::text, 'service'::text, 'secret'::text, 'config'::text]))),
   constraint clusters_engine_objects_name UNIQUE (cluster_id, node_id, kind, name),
   constraint clusters_engine_objects_pkey PRIMARY KEY (id)
+);
+
+create table clusters_findings (
+  changed_at timestamp with time zone not null,
+  cluster_id uuid not null,
+  detail text default ''::text not null,
+  done text default ''::text not null,
+  engine_id text not null,
+  fault text default ''::text not null,
+  first_seen timestamp with time zone not null,
+  id uuid not null,
+  image text not null,
+  kind text not null,
+  last_seen timestamp with time zone not null,
+  name text not null,
+  node_id text not null,
+  note text default ''::text not null,
+  reason text not null,
+  state text not null,
+  undo jsonb,
+  constraint clusters_findings_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_findings_kind_check CHECK ((kind = ANY (ARRAY['container'::text, 'network'::text, 'volume'::text, 'service'::text, 'secret'::text, 'config'::text, 'image'::text]))),
+  constraint clusters_findings_object UNIQUE (cluster_id, reason, kind, node_id, engine_id),
+  constraint clusters_findings_pkey PRIMARY KEY (id),
+  constraint clusters_findings_reason_check CHECK ((reason = ANY (ARRAY['unknown'::text, 'image-refused'::text]))),
+  constraint clusters_findings_state_check CHECK ((state = ANY (ARRAY['seen'::text, 'baseline'::text, 'flagged'::text, 'acknowledged'::text, 'quarantined'::text, 'releasing'::text, 'owned'::text, 'gone'::text])))
 );
 
 create table clusters_objects (
@@ -465,6 +493,14 @@ create table clusters_relay_calls (
   id uuid not null,
   request text not null,
   constraint clusters_relay_calls_pkey PRIMARY KEY (id)
+);
+
+create table clusters_watched (
+  cluster_id uuid not null,
+  node_id text not null,
+  since timestamp with time zone not null,
+  constraint clusters_watched_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_watched_pkey PRIMARY KEY (cluster_id, node_id)
 );
 
 create table delivery_applications (
@@ -926,6 +962,10 @@ CREATE UNIQUE INDEX clusters_clusters_swarm ON public.clusters_clusters USING bt
 CREATE UNIQUE INDEX clusters_engine_objects_engine_id ON public.clusters_engine_objects USING btree (cluster_id, kind, engine_id) WHERE ((engine_id IS NOT NULL) AND (kind <> 'volume'::text));
 
 CREATE INDEX clusters_engine_objects_named ON public.clusters_engine_objects USING btree (cluster_id, kind, name);
+
+CREATE INDEX clusters_findings_listed ON public.clusters_findings USING btree (cluster_id, id);
+
+CREATE INDEX clusters_findings_over ON public.clusters_findings USING btree (changed_at) WHERE (state = ANY (ARRAY['owned'::text, 'gone'::text]));
 
 CREATE INDEX clusters_objects_engine_id ON public.clusters_objects USING btree (cluster_id, kind, engine_id);
 

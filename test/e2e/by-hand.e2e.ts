@@ -235,4 +235,12 @@ describe('the main job, by hand', () => {
       expect(gantry.printed).not.toContain(canary);
     }
   });
+
+  it('takes nothing of all that for what appeared without Gantry', async () => {
+    // Images were loaded, tagged and built on the engine's own socket.
+    const rows = (await admin.get<{ items: { detail: { kind: string; name: string } }[] }>('/api/v1/audit?limit=200&action=cluster.finding')).body.items;
+    expect(rows.filter(({ detail }) => detail.kind !== 'image')).toEqual([]);
+    const { items } = (await admin.get<{ items: { kind: string; state: string; reason: string }[] }>('/api/v1/clusters/local/findings?limit=200')).body;
+    expect(items.filter(({ kind, state }) => kind !== 'image' && !['baseline', 'owned', 'gone'].includes(state))).toEqual([]);
+  });
 });

@@ -304,4 +304,61 @@ describe('the engine gateway', () => {
     expect(said.filter((each) => each.includes('logs'))).toEqual([]);
     expect(JSON.stringify(rows)).not.toContain('a value');
   });
+
+  it('asks the policies again when what was made before runs again', async () => {
+    ann.remove();
+    ann = await Bundle.of(anns, gantry);
+    const plain = ['--network', 'none', image];
+    for (const name of ['older', 'oldest']) ann.ok('run', '-d', '--name', name, ...plain);
+    ann.ok('stop', '-t', '0', 'older');
+    ann.ok('pause', 'oldest');
+    ann.ok('service', 'create', '-q', '--detach', '--endpoint-mode', 'dnsrr', '--name', 'elder', '--replicas', '0', image);
+    const { body } = await admin.post<{ id: string; version: number }>('/api/v1/signature-policies', { name: 'later', environment: 'lab', mode: 'enforce', keys: ['release'] });
+    const before = [await everything(), inspect('elder')];
+    for (const again of [['start', 'older'], ['restart', '-t', '0', 'older'], ['unpause', 'oldest'], ['restart', '-t', '0', 'oldest'], ['service', 'update', '--detach', '--force', 'elder'], ['service', 'scale', '--detach', 'elder=1']]) expect(ann.refused(...again)).toContain('sign');
+    expect([await everything(), inspect('elder')]).toEqual(before);
+    expect((await admin.send('DELETE', `/api/v1/signature-policies/${body.id}`, undefined, { 'if-match': `"${body.version}"` })).status).toBe(204);
+    ann.ok('start', 'older');
+    ann.ok('unpause', 'oldest');
+    ann.ok('rm', '-f', 'older', 'oldest');
+    ann.ok('service', 'rm', 'elder');
+  });
+
+  it('finds what appears beside it, stops it where that is asked for, and lets it go again', async () => {
+    interface Finding { id: string; kind: string; name: string; state: string; engineId: string; done: string }
+    const path = '/api/v1/clusters/local';
+    const findings = async (): Promise<Finding[]> => (await admin.get<{ items: Finding[] }>(`${path}/findings?limit=200`)).body.items;
+    const named = async (name: string): Promise<Finding | undefined> => (await findings()).find((each) => each.kind === 'container' && each.name === name);
+    const watch = async (mode: string): Promise<void> => {
+      const { version } = (await admin.get<{ version: number }>(path)).body;
+      expect((await admin.send('PATCH', path, { watch: mode }, { 'if-match': `"${version}"` })).status).toBe(200);
+    };
+    const state = (name: string): string => raw.ok(['inspect', '-f', '{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}', name]);
+    const always = ['run', '-d', '--restart', 'always', '--network', 'none'];
+    ann.ok('run', '-d', '--name', 'mine', '--network', 'none', image);
+    raw.ok([...always, '--name', 'stray', '--label', `io.gantry.claim=${crypto.randomUUID()}`, '--label', 'io.gantry.collection=/Shared/Private/ann', image]);
+    const stray = await eventually('it is flagged', async () => {
+      const found = await named('stray');
+      return found?.state === 'flagged' ? found : null;
+    }, 60);
+    expect((await anns.get(`${path}/findings`)).status).toBe(403);
+    expect((await anns.post(`${path}/findings/${stray.id}/adopt`, { collection: '/Shared/Private/ann' })).status).toBe(403);
+    const known = await named('raw');
+    expect((await admin.post<Finding>(`${path}/findings/${known!.id}/acknowledge`, { note: 'ours' })).body.state).toBe('acknowledged');
+    const before = inspect('raw');
+    await watch('quarantine');
+    await eventually('it is stopped', async () => state('stray') === 'false no' && (await named('stray'))?.state === 'quarantined', 60);
+    raw.ok(['start', 'stray']);
+    await eventually('it is stopped again', () => state('stray') === 'false no', 60);
+    expect([inspect('raw'), state('mine')]).toEqual([before, 'true no']);
+    expect((await admin.post<Finding>(`${path}/findings/${stray.id}/release`)).status).toBe(202);
+    await eventually('it runs as before', async () => state('stray') === 'true always' && (await named('stray'))?.state === 'acknowledged', 60);
+    await watch('flag');
+    expect((await admin.post<Finding>(`${path}/findings/${stray.id}/adopt`, { collection: '/Shared/Private/ann' })).body.state).toBe('owned');
+    await eventually('it is ann’s', () => names(ann.ok('ps', '--format', '{{.Names}}')).includes('stray'), 20);
+    ann.ok('rm', '-f', 'stray', 'mine');
+    // Of all that people have done through the gateway up to here, nothing was taken for somebody else's. The image was loaded before it was pushed.
+    const rows = (await admin.get<{ items: { detail: { name: string } }[] }>('/api/v1/audit?limit=200&action=cluster.finding')).body.items;
+    expect([...new Set(rows.map(({ detail }) => detail.name))].filter((name) => !['raw', 'stray', image].includes(name))).toEqual([]);
+  }, 300_000);
 });

@@ -66,6 +66,9 @@ describe('npm start', () => {
     await gantry.kill();
     const ready = await gantry.start();
     expect(await (await fetch(ready.sampleUrl!)).text()).toContain('Hello from Gantry');
+    // The sample is Gantry's own work, before and after.
+    const admin = await gantry.api('admin', 'a much better passphrase');
+    expect((await admin.get<{ items: unknown[] }>('/api/v1/audit?action=cluster.finding')).body.items).toEqual([]);
   });
 
   it('refuses a second start on the same home, and a taken port, in one clear line', async () => {

@@ -25,7 +25,7 @@ function fill(route: DeclaredRoute, at: Place, ids: Record<Place, Ids>): { path:
   const params: Record<string, string> = {
     org: x, team: 'dev', user: 'outsider', namespace: x, name: route.path.includes('/secrets/') ? 'token' : 'web', tag: '1', digest, app: `${x}-app`, revision: '1', environment: `${x}-env`,
     key: `${x}-key`, policy: id.policy, token: id.token, cluster: at === 'acme' ? 'c1' : 'nosuch', collection: encodeURIComponent(`/Organizations/${x}/sub`), kind: 'repository', resource: `${x}%2Fweb`,
-    role: 'viewonly', grant: uuidv7(), session: uuidv7(), certificate: uuidv7(), id: ({ releases: id.release, plans: id.plan, deployments: id.deployment, triggers: id.trigger, ldap: id.sync } as Record<string, string>)[noun] ?? uuidv7(),
+    role: 'viewonly', grant: uuidv7(), session: uuidv7(), certificate: uuidv7(), finding: uuidv7(), id: ({ releases: id.release, plans: id.plan, deployments: id.deployment, triggers: id.trigger, ldap: id.sync } as Record<string, string>)[noun] ?? uuidv7(),
   };
   if (noun === 'users') params['user'] = at === 'acme' ? 'outsider' : 'nosuch';
   const queries: Record<string, string> = {
@@ -50,6 +50,7 @@ function fill(route: DeclaredRoute, at: Place, ids: Record<Place, Ids>): { path:
     'POST /api/v1/signing-keys': { name: 'fresh', account: x, generate: true }, 'PATCH /api/v1/signing-keys/:key': { name: 'fresh' }, 'POST /api/v1/signing-keys/:key/signatures': { repository: `${x}/web`, tag: '1' },
     'POST /api/v1/signature-policies': { name: 'fresh', environment: `${x}-env`, mode: 'off', keys: [] }, 'PATCH /api/v1/signature-policies/:policy': { mode: 'off' },
     'POST /api/v1/clusters': { name: 'fresh', endpoint: { kind: 'socket', path: '/run/nosuch.sock' } }, 'PATCH /api/v1/clusters/:cluster': { name: 'fresh' },
+    'POST /api/v1/clusters/:cluster/findings/:finding/acknowledge': { note: 'x' }, 'POST /api/v1/clusters/:cluster/findings/:finding/adopt': { collection: '/Shared' },
     'POST /api/v1/environments': { name: 'fresh', account: x, cluster: 'c1' }, 'PATCH /api/v1/environments/:environment': { variables: {} },
     'POST /api/v1/applications': { name: 'fresh', account: x }, 'PATCH /api/v1/applications/:app': { autoRedeploy: null }, 'POST /api/v1/applications/:app/revisions': { compose },
     'PUT /api/v1/applications/:app/secrets/:name': { environment: `${x}-env`, value: 'v' }, 'POST /api/v1/plans': { application: `${x}-app`, environment: `${x}-env` },

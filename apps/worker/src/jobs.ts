@@ -1,9 +1,9 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { DirectorySync, Sessions, syncDirectory } from '@gantry/access';
 import { Audit, AuditRetention, SyslogForwarder } from '@gantry/audit';
-import { EngineGateway, Relay, relayCall } from '@gantry/clusters';
+import { EngineGateway, Relay, relayCall, Watcher } from '@gantry/clusters';
 import { Deployments, DeliveryEvents, runDeployment } from '@gantry/delivery';
-import { handle, on, type Handling, type Sweep } from '@gantry/platform';
+import { handle, Leases, on, type Handling, type Sweep } from '@gantry/platform';
 import { Verdicts } from '@gantry/trust';
 import { imagePushed, RegistryFront, signaturePushed } from '@gantry/registry';
 
@@ -35,6 +35,8 @@ export function sweeps(app: INestApplicationContext): Sweep[] {
   const relay = app.get(Relay);
   const directorySync = app.get(DirectorySync);
   const gateway = app.get(EngineGateway);
+  const watcher = app.get(Watcher);
+  const leases = app.get(Leases);
   return [
     // NOTIFY wakes the sequencer at once; this catches what it missed.
     { name: 'audit.seal', everySeconds: 1, run: (ctx) => audit.sealPending(ctx) },
@@ -45,7 +47,9 @@ export function sweeps(app: INestApplicationContext): Sweep[] {
     { name: 'access.directory-sync', everySeconds: 30, run: (ctx) => directorySync.tick(ctx) },
     { name: 'delivery.sweep', everySeconds: 5, run: (ctx) => deployments.sweep(ctx) },
     { name: 'clusters.relay-expire', everySeconds: 30, run: (ctx) => relay.expire(ctx) },
-    { name: 'clusters.gateway', everySeconds: 30, run: (ctx) => gateway.sweep(ctx) },
+    { name: 'clusters.gateway', everySeconds: 30, run: (ctx) => leases.withLease(ctx, 'clusters.gateway', 30, () => gateway.sweep(ctx)) },
+    // As audit.forward: one process at a time, as long as it holds the lease.
+    { name: 'clusters.watch', everySeconds: 3, run: (ctx) => watcher.run(ctx) },
     { name: 'registry.reconcile-pushes', everySeconds: 30, run: (ctx) => front.reconcilePushes(ctx) },
   ];
 }

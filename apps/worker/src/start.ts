@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import type { INestApplicationContext } from '@nestjs/common';
 import { SyslogForwarder } from '@gantry/audit';
+import { Watcher } from '@gantry/clusters';
 import { openQueue, Worker, type Config, type Db, type Logger } from '@gantry/platform';
 import { handlings, sweeps } from './jobs';
 
@@ -19,6 +20,7 @@ export async function startWorker(options: { config: Config; logger: Logger; db:
   return {
     close: async () => {
       app.get(SyslogForwarder).stop();
+      app.get(Watcher).stop();
       await worker.stop();
       await queue.close();
     },

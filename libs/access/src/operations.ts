@@ -46,7 +46,7 @@ const catalogue = {
   node: { view: 'schedule', schedule: 'schedule', update: 'full', 'update:role': 'system', remove: 'system' },
   swarm: { view: 'full', update: 'system', init: 'admin', join: 'admin', leave: 'admin', unlock: 'admin' },
   plugin: { view: 'full', manage: 'system' },
-  cluster: { view: 'view', deploy: 'control', create: 'system', update: 'system', delete: 'system' },
+  cluster: { view: 'view', deploy: 'control', create: 'system', update: 'system', delete: 'system', 'view-findings': 'system', 'manage-findings': 'system' },
   repository: { view: 'view', pull: 'view', push: 'control', create: 'control', update: 'control', delete: 'control', 'manage-access': 'own' },
   application: { view: 'view', create: 'control', update: 'control', deploy: 'control', delete: 'control' },
   environment: { view: 'view', create: 'control', update: 'control', deploy: 'control', delete: 'control' },

@@ -6,6 +6,11 @@ export type StoredEndpoint = { kind: 'socket'; path: string } | { kind: 'tls'; h
 /** What the last check saw. */
 export type ClusterState = 'ready' | 'unreachable' | 'not-a-manager';
 
+/** What becomes of what appears without Gantry: nobody looks, it is flagged, or it is flagged and stopped as well. */
+export const watchModes = ['off', 'flag', 'quarantine'] as const;
+/** One of `watchModes`. */
+export type WatchMode = (typeof watchModes)[number];
+
 /** One Swarm, reached through one of its managers. */
 @Entity('clusters_clusters')
 export class Cluster {
@@ -22,6 +27,7 @@ export class Cluster {
   @Column('text') state!: ClusterState;
   /** Why the state is not `ready`, or a warning; else empty. */
   @Column('text', { name: 'state_detail' }) stateDetail!: string;
+  @Column('text') watch!: WatchMode;
   @Column('timestamptz', { name: 'checked_at' }) checkedAt!: Date;
   @Column('timestamptz', { name: 'created_at' }) createdAt!: Date;
   @Column('integer') version!: number;

@@ -2,6 +2,8 @@ import { Module } from '@nestjs/common';
 import { AccessModule } from '@gantry/access';
 import { AuditModule } from '@gantry/audit';
 import { Clusters } from './clusters';
+import { Findings } from './findings/findings';
+import { Watcher } from './findings/watcher';
 import { AnswerFilters } from './gateway/filters';
 import { EngineGateway } from './gateway/gateway';
 import { Ownership } from './gateway/ownership';
@@ -11,5 +13,5 @@ import { Apply, Judge } from './judgement';
 import { Relay } from './relay';
 
 /** Clusters, what is on them, judge and apply, the gateway. `ImageAdmission` and `GatewayImages` must be bound by a global module of the app. */
-@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, EngineGateway], exports: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, EngineGateway] })
+@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, EngineGateway, Findings, Watcher], exports: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, EngineGateway, Findings, Watcher] })
 export class ClustersModule {}

@@ -5,9 +5,10 @@ import { Audit } from '@gantry/audit';
 import {
   Clock, CONFIG, Db, decodeCursor, isLoopback, isUniqueViolation, isUuid, Problem, requestProblem, Sealer, systemContext, toPage, uuidv7, type Config, type Context, type Page,
 } from '@gantry/platform';
-import { Cluster, type ClusterState, type StoredEndpoint } from './cluster.entity';
+import { Cluster, type ClusterState, type StoredEndpoint, type WatchMode } from './cluster.entity';
 import { EngineClient, EngineError, type Endpoint } from './engine.client';
 import { openEngine, type RawEngine } from './engine.raw';
+import { findingsChannel } from './findings/compare';
 import { clustersProblem } from './problems';
 import { Relay } from './relay';
 
@@ -67,6 +68,7 @@ export class Clusters {
       ...this.store(input.endpoint),
       ...stored(findings),
       state: 'ready',
+      watch: 'flag',
       checkedAt: now,
       createdAt: now,
       version: 1,
@@ -111,14 +113,15 @@ export class Clusters {
   }
 
   /**
-   * Renames it or changes how it is reached; a new endpoint must lead to the same swarm.
+   * Renames it, changes how it is reached (a new endpoint must lead to the same swarm) or what becomes of what appears on it without Gantry.
    * @throws request.precondition-failed, request.name-taken, clusters.other-swarm, and what `register` throws for the endpoint
    */
-  async update(ctx: Context, idOrName: string, version: number, input: { name?: string; endpoint?: Endpoint }): Promise<Cluster> {
+  async update(ctx: Context, idOrName: string, version: number, input: { name?: string; endpoint?: Endpoint; watch?: WatchMode }): Promise<Cluster> {
     const before = await this.get(ctx, idOrName);
     if (before.version !== version) throw requestProblem('precondition-failed');
     const changes: Partial<Cluster> = { version: version + 1 };
     if (input.name !== undefined) changes.name = input.name;
+    if (input.watch !== undefined) changes.watch = input.watch;
     if (input.endpoint !== undefined) {
       const findings = await this.ask(input.endpoint);
       if (findings.swarmId !== before.swarmId) throw clustersProblem('other-swarm', { detail: `${before.name} is swarm ${before.swarmId}; this engine belongs to ${findings.swarmId}.` });
@@ -128,7 +131,8 @@ export class Clusters {
       this.db.transaction(ctx, async (tx) => {
         const result = await this.db.repo(tx, Cluster).update({ id: before.id, version }, changes);
         if (result.affected !== 1) throw requestProblem('precondition-failed');
-        await this.audit.record(tx, { action: 'cluster.update', resource: { kind: 'cluster', id: before.id, name: changes.name ?? before.name }, outcome: 'success', detail: { changed: Object.keys(input), ...(changes.endpoint ? { endpoint: changes.endpoint } : {}) } });
+        await this.audit.record(tx, { action: 'cluster.update', resource: { kind: 'cluster', id: before.id, name: changes.name ?? before.name }, outcome: 'success', detail: { changed: Object.keys(input), ...(changes.endpoint ? { endpoint: changes.endpoint } : {}), ...(changes.watch ? { watch: changes.watch } : {}) } });
+        await this.db.notify(tx, findingsChannel, before.id);
       }),
     );
     return { ...before, ...changes };

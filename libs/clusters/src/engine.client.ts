@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import Docker from 'dockerode';
 import { Problem } from '@gantry/platform';
 import type {
-  EngineConfig, EngineContainer, EngineFilters, EngineInfo, EngineNetwork, EngineNode, EngineSecret, EngineService, EngineStack, EngineTask, EngineVersion, EngineVolume, SwarmInfo,
+  EngineConfig, EngineContainer, EngineContainerDetail, EngineFilters, EngineImage, EngineInfo, EngineNetwork, EngineNode, EngineSecret, EngineService, EngineStack, EngineTask, EngineVersion, EngineVolume, SwarmInfo,
 } from './engine.types';
 import { clustersProblem } from './problems';
 import type { ConfigSpec, NetworkSpec, SecretSpec, ServiceSpec } from './specs';
@@ -209,6 +209,21 @@ export class EngineClient {
     return this.list('/containers/json', filters, { all: 'true' });
   }
 
+  /** One container; null where there is none. */
+  async findContainer(id: string): Promise<EngineContainerDetail | null> {
+    return (await this.inspect(`/containers/${encodeURIComponent(id)}/json`)) as EngineContainerDetail | null;
+  }
+
+  /** Images of the node that this engine runs on, without the steps between them. */
+  images(): Promise<EngineImage[]> {
+    return this.list('/images/json', {});
+  }
+
+  /** What happens on the engine from now on, as it writes it: JSON objects, one a line. No deadline: ends with the signal or the connection. */
+  events(filters: EngineFilters, signal: AbortSignal): Promise<Readable> {
+    return this.connection.stream({ method: 'GET', path: `/v${this.apiVersion}/events`, query: { filters: JSON.stringify(filters) }, signal });
+  }
+
   networks(filters: EngineFilters = {}): Promise<EngineNetwork[]> {
     return this.list('/networks', filters);
   }
@@ -278,6 +293,20 @@ export class EngineClient {
   /** Replaces a service's spec, made from version `versionIndex`. @throws EngineError with `outOfSequence` when it has changed since */
   async updateService(id: string, versionIndex: number, spec: ServiceSpec, registryAuth: RegistryAuth | null): Promise<void> {
     await this.post(`/services/${encodeURIComponent(id)}/update`, { query: { version: String(versionIndex) }, body: spec, ...(registryAuth ? { registryAuth } : {}) });
+  }
+
+  /** Whether a container comes back by itself; no other of its settings is changed. For what is quarantined, and released from it, alone. */
+  async setRestartPolicy(id: string, policy: { Name: string; MaximumRetryCount: number }): Promise<void> {
+    await this.post(`/containers/${encodeURIComponent(id)}/update`, { body: { RestartPolicy: policy } });
+  }
+
+  /** Does nothing where it is so already. For what is quarantined, and released from it, alone. */
+  async actOnContainer(id: string, verb: 'start' | 'stop' | 'pause' | 'unpause'): Promise<void> {
+    try {
+      await this.post(`/containers/${encodeURIComponent(id)}/${verb}`, verb === 'stop' ? { query: { t: '5' } } : {});
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.status !== 304) throw error;
+    }
   }
 
   /** Removals answer false when there was nothing to remove. */

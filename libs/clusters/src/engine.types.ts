@@ -132,6 +132,27 @@ export interface EngineContainer {
   /** With a slash before each; what links call it has two. */
   Names?: string[] | null;
   Labels?: Record<string, string> | null;
+  /** As it was asked for, or the image's id where that means another image by now. */
+  Image?: string;
+  ImageID?: string;
+  /** `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`. */
+  State?: string;
+}
+
+/** One image on a node; dangling ones have `<none>:<none>`, or nothing, for a name. */
+export interface EngineImage {
+  Id: string;
+  RepoTags?: string[] | null;
+  RepoDigests?: string[] | null;
+}
+
+/** What an inspect tells of a container, as far as we read it. */
+export interface EngineContainerDetail {
+  Id: string;
+  Image?: string;
+  State?: { Running?: boolean; Paused?: boolean; Restarting?: boolean };
+  Config?: { Image?: string };
+  HostConfig?: { AutoRemove?: boolean; RestartPolicy?: { Name?: string; MaximumRetryCount?: number } };
 }
 
 export interface EngineNetwork {
@@ -152,6 +173,7 @@ export interface EngineVolume {
   Mountpoint?: string;
   Scope?: string;
   CreatedAt?: string;
+  Options?: Record<string, string> | null;
   Labels?: Record<string, string> | null;
 }
 

@@ -1,4 +1,4 @@
-export { Cluster, clustersEntities, type ClusterState, type StoredEndpoint } from './cluster.entity';
+export { Cluster, clustersEntities, watchModes, type ClusterState, type StoredEndpoint, type WatchMode } from './cluster.entity';
 export { Clusters } from './clusters';
 export { ClustersModule } from './clusters.module';
 export { connectEngine, EngineClient, EngineConnection, EngineError, newestApiVersion, oldestApiVersion, stackLabel, type Endpoint, type EngineCall, type RegistryAuth } from './engine.client';
@@ -19,6 +19,9 @@ export {
   dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, type DfOptions, type EngineEvent, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions, type PruneOptions,
   type UsageKind,
 } from './gateway/answers';
+export { findingKinds, findingStates, type FindingKind, type FindingState } from './findings/compare';
+export { Findings, type Finding, type FindingFilter } from './findings/findings';
+export { Watcher, type WatcherPatience } from './findings/watcher';
 export { Inventory, type InventoryPage } from './inventory';
 export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeconds, type Admission, type Outcome } from './judgement';
 export { clustersProblem } from './problems';

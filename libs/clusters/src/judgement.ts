@@ -27,7 +27,8 @@ export interface Admission {
 
 /** Port: is this digest good enough for this scope? Implemented by trust and bound by the apps; boot fails when it is unbound. */
 export abstract class ImageAdmission {
-  abstract admit(ctx: Context, wish: { repository: string; digest: string; scope: string }): Promise<Admission>;
+  /** @param options `store: false`: only asked, of what runs already; nothing is written down */
+  abstract admit(ctx: Context, wish: { repository: string; digest: string; scope: string }, options?: { store?: boolean }): Promise<Admission>;
 }
 
 interface Judged {

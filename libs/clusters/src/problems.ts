@@ -24,5 +24,7 @@ export const clustersProblem = defineProblems('clusters', {
   'call-too-new': { kind: 'invalid', title: 'The engine does not speak this version', description: 'Clients that negotiate settle on an older one by themselves; others take it from DOCKER_API_VERSION.' },
   'not-passed-on': { kind: 'forbidden', title: 'Gantry does not pass this call on', description: 'docs/engine-api.md lists the calls that are passed on to engines.' },
   'choose-cluster': { kind: 'invalid', title: 'It is not clear which cluster is meant', description: 'Use a client bundle that was made for one cluster, or send its name in X-Gantry-Cluster.' },
+  'finding-state': { kind: 'conflict', title: 'The finding is in another state', description: 'Read it again. What is quarantined is released first; what is gone, or belongs to somebody by now, needs nothing.' },
+  'finding-not-adoptable': { kind: 'unprocessable', title: 'This can’t belong to anybody', description: 'Images on nodes belong to nobody: push the image to the registry. What runs an image that is refused belongs to somebody already.' },
   'judgement-spent': { kind: 'conflict', title: 'The judgement can’t be used', description: 'A judgement is good for one change, for a minute. Judge the wish again.' },
 });

@@ -11,8 +11,8 @@ export class TrustAdmission extends ImageAdmission {
   }
 
   /** `reason` is a `ReasonCode`. @throws request.invalid when the digest is no sha256 digest */
-  async admit(ctx: Context, wish: { repository: string; digest: string; scope: string }): Promise<Admission> {
-    const { allowed, reason, explanation, id } = await this.verdicts.verdict(ctx, wish);
+  async admit(ctx: Context, wish: { repository: string; digest: string; scope: string }, options: { store?: boolean } = {}): Promise<Admission> {
+    const { allowed, reason, explanation, id } = await this.verdicts.verdict(ctx, wish, options);
     return { allowed, reason, explanation, verdictId: id };
   }
 }

@@ -1,6 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
 import { z } from 'zod';
-import { Clusters } from '@gantry/clusters';
+import { Clusters, watchModes } from '@gantry/clusters';
 import { Resources } from '../http/resources';
 import { idOrName, In, listOf, name, page, Route, time, type Input } from '../http/route';
 
@@ -17,7 +17,8 @@ const endpoint = z.discriminatedUnion('kind', [
   }),
 ]);
 const newCluster = z.strictObject({ name, endpoint });
-const clusterChange = z.strictObject({ name: name.optional(), endpoint: endpoint.optional() });
+const watch = z.enum(watchModes).describe('what becomes of what appears on it without Gantry: nobody looks, it is flagged, or flagged and stopped');
+const clusterChange = z.strictObject({ name: name.optional(), endpoint: endpoint.optional(), watch: watch.optional() });
 const cluster = z.object({
   id: z.string(),
   name: z.string(),
@@ -28,6 +29,7 @@ const cluster = z.object({
   nodeCount: z.number().int(),
   state: z.enum(['ready', 'unreachable', 'not-a-manager']),
   stateDetail: z.string(),
+  watch,
   checkedAt: time,
   createdAt: time,
   version: z.number().int(),
@@ -61,7 +63,7 @@ export class ClustersController {
   }
 
   @Route({
-    method: 'PATCH', path: ':cluster', summary: 'Rename a cluster or change how it is reached', description: 'A new endpoint must lead to the same swarm.',
+    method: 'PATCH', path: ':cluster', summary: 'Rename a cluster, change how it is reached or how it is watched', description: 'A new endpoint must lead to the same swarm.',
     operation: 'cluster:update', scope: one, params, body: clusterChange, response: cluster, ifMatch: true, audit: 'cluster.update',
   })
   update(@In() { ctx, params: { cluster: value }, body, version }: Input<z.output<typeof params>, unknown, z.output<typeof clusterChange>>): Promise<unknown> {

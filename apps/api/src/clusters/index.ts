@@ -1,5 +1,6 @@
 import { ClustersController } from './clusters.controller';
+import { FindingsController } from './findings.controller';
 import { InventoryController } from './inventory.controller';
 
 /** Controllers of clusters and what is on them. */
-export const clustersControllers = [ClustersController, InventoryController];
+export const clustersControllers = [ClustersController, InventoryController, FindingsController];

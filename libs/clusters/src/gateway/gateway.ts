@@ -24,6 +24,7 @@ import { GatewayImages } from './ports';
 import { PullCredentials } from './pull-credentials';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
+import { judgeStanding } from './standing';
 import { howPassed, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
@@ -74,15 +75,13 @@ interface Call {
   judged: EngineRuling;
 }
 
-<<<<<<< HEAD
 /** What calls by an operation read, in the words of the setting GANTRY_AUDIT_ENGINE_READS. */
 const readBy: Record<string, 'attach' | 'copy' | 'export' | 'logs'> = { attach: 'attach', 'filesystem-read': 'copy', export: 'export', logs: 'logs' };
-const nothing: ReadonlySet<string> = new Set();
-=======
 const nothing: { has(path: string): boolean } = new Set<string>();
->>>>>>> images
 /** Rows by whose body something runs. */
 const running = new Set(['POST /containers/create', 'POST /services/create', 'POST /services/{id}/update']);
+/** Rows by which what was made before runs again: a policy may have become stricter since. */
+const starting = new Set(['POST /containers/{id}/start', 'POST /containers/{id}/restart', 'POST /containers/{id}/unpause']);
 /** What an id of the engine's, or the short form that the CLI shows of it, looks like. */
 const idForm = /^(?:[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-z]{25})$/;
 const objectName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
@@ -199,6 +198,7 @@ export class EngineGateway {
     this.judgeNeeds(call);
     const fresh = await this.judgeUses(call);
     await this.judgeImages(call);
+    if (starting.has(row.name)) await this.judgeStart(call);
     try {
       await this.claim(call, fresh);
       await this.exchangeAuth(call);
@@ -599,6 +599,19 @@ export class EngineGateway {
     return found;
   }
 
+  /** By the digest that the container was made of. */
+  private async judgeStart({ ctx, cluster, engine, owners, target }: Call): Promise<void> {
+    const { Config: config, Image: imageId } = target!.raw as { Config?: { Image?: unknown }; Image?: unknown };
+    const { access, images, admission, config: { registryPublicHost } } = this;
+    const refused = await judgeStanding({ access, images, admission, registryPublicHost }, ctx, {
+      clusterId: cluster.id, place: refOf(owners, cluster.id, target!), image: String(config?.Image ?? ''), store: true,
+      digests: async () => ((await engine.inspect(inspectPath('image', String(imageId)))) as { RepoDigests?: string[] | null } | null)?.RepoDigests ?? [],
+    });
+    if (!refused) return;
+    const { explanation, ...extra } = refused;
+    throw clustersProblem('image-refused', { detail: explanation, extra });
+  }
+
   private policyScopes(call: Call, repository: ResourceRef | null): Promise<string[]> {
     const place: ResourceRef = call.collectionId !== null ? { kind: 'collection', id: call.collectionId } : this.refOf(call, call.target!);
     return this.images.policyScopes(call.ctx, { clusterId: call.cluster.id, collectionIds: this.access.collectionsAbove(place).map(({ id }) => id), repository });
@@ -759,11 +772,8 @@ export class EngineGateway {
       connection: row.connection,
       filter: this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed }),
       whole: this.wholeOf(call, seesAll),
-<<<<<<< HEAD
-=======
       stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed) && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
       ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
->>>>>>> images
     };
   }
 
