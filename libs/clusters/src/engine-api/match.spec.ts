@@ -81,6 +81,14 @@ describe('matching', () => {
     expect(found('GET', '/containers/json?&&all=1&').query).toEqual([['all', '1']]);
   });
 
+  it('tells parameters that repeat a member of the body apart, where clients write both', () => {
+    expect(found('POST', '/containers/create?name=web&Image=x&HostConfig=%7B%7D')).toMatchObject({ query: [['name', 'web']], doubled: ['Image', 'HostConfig'] });
+    expect(found('POST', '/containers/create?name=web').doubled).toBeUndefined();
+    // Not members, members within members, another case, given twice, objects' own names, and other calls.
+    for (const query of ['x=1', 'Binds=%5B%5D', 'Privileged=true', 'image=x', 'HOSTCONFIG=x', 'Image=x&Image=x', 'toString=1', '__proto__=1']) expect(status('POST', `/containers/create?${query}`)).toBe(400);
+    for (const target of ['/services/create?Name=x', '/volumes/create?Name=x', '/networks/create?Name=x', '/containers/x/update?Memory=1', '/containers/x/start?HostConfig=x']) expect(status('POST', target)).toBe(400);
+  });
+
   it('gives a path that is matched the same again, for whatever it takes', () => {
     const part = fc.constantFrom('containers', 'images', 'json', 'get', 'push', 'x', 'acme', '..', '.', '', '%2F', '%2e', 'v1.41', '/', '//', '%25', '@', ':', 'plugins', 'exec', 'networks', 'ſ', '%00', '?all=1', ';');
     const methods = fc.constantFrom('GET', 'POST', 'DELETE', 'PUT', 'HEAD');
