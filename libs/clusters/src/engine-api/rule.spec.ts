@@ -289,9 +289,9 @@ describe('queries', () => {
 });
 
 describe('a create that a client writes twice', () => {
-  const body = { Image: 'acme/web:1', Cmd: ['sh'], HostConfig: { NetworkMode: 'shop' } };
+  const body = { Image: 'acme/web:1', Cmd: ['sh', '-c'], HostConfig: { NetworkMode: 'shop' } };
   // As dockerode sends it: one map of options as the body and as the query.
-  const twice = 'POST /v1.41/containers/create?name=web&Image=acme%2Fweb%3A1&Cmd=%5B%22sh%22%5D&HostConfig=%7B%22NetworkMode%22%3A%22shop%22%7D';
+  const twice = 'POST /v1.41/containers/create?name=web&Image=acme%2Fweb%3A1&Cmd=sh&Cmd=-c&HostConfig=%7B%22NetworkMode%22%3A%22shop%22%7D';
 
   it('is ruled on by its body and its own parameters; what is there twice goes no further', () => {
     const ruling = rule(twice, { name: 'web', ...body });

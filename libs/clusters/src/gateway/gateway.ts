@@ -5,7 +5,7 @@ import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, ty
 import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { collectionLabel } from '../engine-api/bodies';
-import type { EngineMatch } from '../engine-api/match';
+import { oldestAsked, type EngineMatch } from '../engine-api/match';
 import { ruleOnCall, type EngineRuling } from '../engine-api/rule';
 import type { EngineKind, ImageName, Value } from '../engine-api/shape';
 import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
@@ -627,7 +627,7 @@ export class EngineGateway {
 function versionFor(match: EngineMatch, engine: EngineClient): number {
   const newest = Number(engine.apiVersion.split('.')[1]);
   if (match.versioned && match.minor > newest) throw clustersProblem('call-too-new', { detail: `client version 1.${match.minor} is too new. Maximum supported API version is 1.${newest}` });
-  return match.versioned ? Math.max(match.minor, Math.min(newest, 41)) : newest;
+  return match.versioned ? Math.max(match.minor, Math.min(newest, oldestAsked)) : newest;
 }
 
 function forbidden(detail: string): Problem {
