@@ -20,6 +20,7 @@ import { GatewayImages } from './ports';
 import { PullCredentials } from './pull-credentials';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
+import { filteredQuery } from './usage-query';
 import { howPassed, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
@@ -538,13 +539,15 @@ export class EngineGateway {
     const body = ruling.stream ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
     const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
+    const filter = this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed });
+    const version = versionFor(match, call.engine);
     return {
       method: row.method,
-      target: `/v1.${versionFor(match, call.engine)}${path}${ruling.query}`,
+      target: `/v1.${version}${path}${filter ? filteredQuery(row, version, ruling.query) : ruling.query}`,
       body,
       headers: { ...(Buffer.isBuffer(body) ? { 'content-type': 'application/json' } : {}), ...(registryAuth === null ? {} : { 'x-registry-auth': registryAuth }) },
       connection: row.connection,
-      filter: this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed }),
+      filter,
       whole: this.wholeOf(call, seesAll),
       stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
       ended: row.audit === 'never' || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
