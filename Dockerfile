@@ -1,4 +1,4 @@
-# One image for every role: `docker run … api`, `worker`, `migrate`, or any other operator's command.
+# One image for every role: `docker run … api`, `worker`, `gateway`, `migrate`, or any other operator's command.
 # No BuildKit-only syntax, so that the classic builder (DOCKER_BUILDKIT=0) builds it too.
 
 # What runs: no development dependencies, and none of the optional ones (embedded PostgreSQL, native speed-ups). Nothing of any dependency
@@ -26,6 +26,6 @@ COPY --from=dependencies /app ./
 COPY --from=build /app/bin ./bin
 COPY --from=build /app/dist ./dist
 USER 10001:10001
-EXPOSE 8080 5000
+EXPOSE 8080 5000 2376
 ENTRYPOINT ["node", "--enable-source-maps", "bin/gantry.js"]
 CMD ["help"]

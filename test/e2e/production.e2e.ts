@@ -75,7 +75,7 @@ describe('the production form', () => {
     await stack.up();
     const containers = await stack.containers();
     expect(containers['migrate']!.State).toMatchObject({ Status: 'exited', ExitCode: 0 });
-    for (const service of ['api-1', 'api-2', 'worker-1', 'worker-2']) {
+    for (const service of ['api-1', 'api-2', 'worker-1', 'worker-2', 'gateway']) {
       expect(containers[service]!.HostConfig.ReadonlyRootfs).toBe(true);
       expect(containers[service]!.Config.User).toBe('10001:10001');
       expect((await stack.exec(service, ['node', '--version'])).stdout).toMatch(/^v24\./);
@@ -89,11 +89,11 @@ describe('the production form', () => {
     expect(await stack.ask('GET', '/api/v1/me')).toMatchObject({ name: 'admin', admin: true });
   });
 
-  it('lets nobody but workers reach an engine', async () => {
+  it('lets nobody but workers and the gateway reach an engine', async () => {
     const connect = `const socket = require('node:net').connect(2376, '${stack.other.address}', () => done('reached'));
       const done = (text) => { console.log(text); process.exit(); };
       socket.setTimeout(3000, () => done('ETIMEDOUT')).on('error', (error) => done(error.code));`;
-    for (const worker of ['worker-1', 'worker-2']) expect((await stack.exec(worker, ['node', '-e', connect])).stdout.trim()).toBe('reached');
+    for (const worker of ['worker-1', 'worker-2', 'gateway']) expect((await stack.exec(worker, ['node', '-e', connect])).stdout.trim()).toBe('reached');
     for (const api of ['api-1', 'api-2']) expect((await stack.exec(api, ['node', '-e', connect])).stdout.trim()).toMatch(/^E(NETUNREACH|HOSTUNREACH|TIMEDOUT)$/);
     const containers = await stack.containers();
     for (const [service, { Mounts }] of Object.entries(containers)) expect([service, Mounts.filter((mount) => mount.Source.endsWith('.sock'))]).toEqual([service, []]);
@@ -127,6 +127,22 @@ describe('the production form', () => {
     // An API reads the engine through a worker.
     const services = await stack.ask<{ items: { name: string }[] }>('GET', '/api/v1/clusters/main/services');
     expect(services.items).toHaveLength(1);
+  });
+
+  it('serves the engine by the gateway to the stock docker CLI with a client bundle', async () => {
+    const image = `${stack.registryHost}/acme/web:1`;
+    expect(await stack.throughGateway(['version', '--format', '{{.Server.Version}}'])).toMatchObject({ code: 0, stdout: expect.stringMatching(/^20\.10/) as unknown });
+    const ran = await stack.throughGateway(['run', '--rm', '--network', 'none', '--entrypoint', '/bin/sh', image, '-c', 'echo $VERSION']);
+    expect(ran).toMatchObject({ code: 0, stdout: '1\n' });
+    const listed = await stack.throughGateway(['ps', '--filter', 'label=com.docker.compose.service=gateway', '--format', '{{.Image}} {{.Ports}}']);
+    expect(listed.stdout).toContain(':2378->2378/tcp');
+    expect(await stack.throughGateway(['exec', '-i', 'gantry_gateway_1', 'sh', '-c', 'id -u; cat; ls /run/secrets'], { input: 'a line\n' })).toMatchObject({ code: 0, stdout: '10001\na line\ndatabase_url\nsecret_key\ntoken_cert\ntoken_key\n' });
+    // Nobody is let in without a credential.
+    expect(await stack.throughGateway(['ps'], { files: /^ca\.pem$/ })).toMatchObject({ code: 1, stderr: expect.stringContaining('authentication required') as unknown });
+    const { code } = await stack.runCompose(['stop', 'gateway']);
+    expect(code).toBe(0);
+    expect((await stack.send('GET', '/readyz')).status).toBe(200);
+    await stack.runCompose(['start', 'gateway']);
   });
 
   it('finishes a deployment whose worker is killed, and answers on with one API', async () => {
@@ -167,7 +183,7 @@ describe('the production form', () => {
     expect(verified.stdout).toContain('The audit record is whole');
 
     const ping = "require('node:http').get({ socketPath: '/var/run/docker.sock', path: '/_ping' }, (answer) => console.log(answer.statusCode)).on('error', (error) => console.log(error.code))";
-    expect((await stack.exec('worker-1', ['node', '-e', ping])).stdout.trim()).toBe('200');
+    for (const service of ['worker-1', 'gateway']) expect((await stack.exec(service, ['node', '-e', ping])).stdout.trim()).toBe('200');
     expect((await stack.exec('api-1', ['node', '-e', ping])).stdout.trim()).toBe('ENOENT');
 
     const secrets = join(stack.folder, 'secrets');

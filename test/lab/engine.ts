@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { Machine } from './machine';
+import type { Generation } from './newer';
 import { binary, freePort, Hopeless, run, until } from './process';
 
 /** What `startEngine` takes. */
@@ -17,6 +18,8 @@ export interface EngineOptions {
   bridge?: boolean;
   /** More arguments for dockerd. */
   args?: string[];
+  /** Another generation's programs in place of the system's (newer.ts). */
+  generation?: Generation;
 }
 
 /** A real engine that this process started. */
@@ -73,7 +76,8 @@ export async function startEngine(options: EngineOptions): Promise<LabEngine> {
     machine.ownLink(linkName(machine, 'g'));
     const network = options.bridge === false ? ['--bridge=none'] : [`--bridge=${await ownBridge(machine)}`];
     const socketPath = join(dir, 'docker.sock');
-    const pid = await startDaemon(machine, socketPath, ['--iptables=false', '--ip-forward=false', '--ip-masq=false', ...network, ...(options.args ?? [])]);
+    const noRules = ['--iptables=false', ...(options.generation ? ['--ip6tables=false'] : []), '--ip-forward=false', '--ip-masq=false'];
+    const pid = await startDaemon(machine, socketPath, [...noRules, ...network, ...(options.args ?? [])], options.generation);
     if (options.swarm !== false) await ensureSwarm(machine, socketPath);
     return { socketPath, dir, pid, machine, call: (method, path, body) => callEngine(socketPath, method, path, body), stop };
   } catch (error) {
@@ -82,18 +86,19 @@ export async function startEngine(options: EngineOptions): Promise<LabEngine> {
   }
 }
 
-/** Starts dockerd in a machine and waits until it answers. */
-export async function startDaemon(machine: Machine, socketPath: string, args: string[]): Promise<number> {
+/** Starts dockerd, the system's or another generation's, in a machine and waits until it answers. */
+export async function startDaemon(machine: Machine, socketPath: string, args: string[], generation?: Generation): Promise<number> {
   rmSync(socketPath, { force: true });
   const settings = join(machine.dir, 'etc-docker/daemon.json');
   if (!existsSync(settings)) writeFileSync(settings, '{}');
   const pid = await machine.spawn(
-    binary('dockerd'),
+    generation ? join(generation.programs[0]!, 'dockerd') : binary('dockerd'),
     [
       '-H', `unix://${socketPath}`, '--data-root', join(machine.dir, 'data'), '--config-file', settings,
       '--cgroup-parent', machine.cgroupParent, '--exec-opt', 'native.cgroupdriver=cgroupfs', '--shutdown-timeout', '2', '--group', '0', ...args,
     ],
     'dockerd.log',
+    generation?.programs,
   );
   const tail = (): string => readFileSync(join(machine.dir, 'dockerd.log'), 'utf8').split('\n').slice(-8).join('\n');
   await until('dockerd answers', 30, async () => {

@@ -2,6 +2,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, writ
 import { request } from 'node:https';
 import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { unzipSync } from 'fflate';
 import { startMachines, until, type LabMachines, type LabNode } from '../lab';
 import { startConnectProxy } from './connect-proxy';
 import { runProgram, tryProgram, type Ended } from './program';
@@ -10,6 +11,7 @@ import { makeStandIns } from './standins';
 const root = join(__dirname, '../..');
 const image = 'gantry:under-test';
 const project = 'gantry';
+const gatewayPort = 2378;
 
 /** An answer of the REST API through the edge. */
 export interface Answer<T = Record<string, unknown>> {
@@ -95,6 +97,19 @@ export class ProductionStack {
     return `${this.address}:5000`;
   }
 
+  /** Where the engine gateway is, as DOCKER_HOST. */
+  get gatewayHost(): string {
+    return `tcp://${this.address}:${gatewayPort}`;
+  }
+
+  /** The stock docker CLI by those files of a fresh client bundle of whoever is signed in. */
+  async throughGateway(argv: string[], { input = '', files = /\.pem$/ } = {}): Promise<Ended> {
+    const folder = mkdtempSync(join(this.home, 'bundle-'));
+    const zip = await this.download('/api/v1/me/bundle');
+    for (const [name, bytes] of Object.entries(unzipSync(zip))) if (files.test(name)) writeFileSync(join(folder, name), bytes, { mode: 0o600 });
+    return tryProgram('docker', argv, { env: { DOCKER_HOST: this.gatewayHost, DOCKER_TLS_VERIFY: '1', DOCKER_CERT_PATH: folder, DOCKER_CONFIG: join(this.home, 'docker-cli') }, input });
+  }
+
   /** Writes .env as docs/operating.md says. */
   writeSettings(more: Record<string, string> = {}): void {
     const settings = {
@@ -102,6 +117,8 @@ export class ProductionStack {
       GANTRY_IMAGE: image,
       GANTRY_PUBLIC_URL: `https://${this.address}`,
       GANTRY_REGISTRY_PUBLIC_HOST: this.registryHost,
+      // 2376 is the engine's own here.
+      GANTRY_ENGINE_PORT: String(gatewayPort),
       ...more,
     };
     writeFileSync(join(this.folder, '.env'), Object.entries(settings).map(([name, value]) => `${name}=${value}\n`).join(''));
@@ -129,7 +146,7 @@ export class ProductionStack {
     await until('all services are healthy', 120, async () => {
       const containers = await this.containers();
       const services = Object.keys(containers).filter((name) => name !== 'migrate');
-      return services.length === 8 && services.every((name) => containers[name]!.State.Health?.Status === 'healthy');
+      return services.length === 9 && services.every((name) => containers[name]!.State.Health?.Status === 'healthy');
     }).catch(async (error: Error) => {
       throw new Error(`${error.message}\n${await this.logs()}`, { cause: error });
     });
@@ -167,7 +184,19 @@ export class ProductionStack {
   }
 
   /** One request through the edge, whose certificate is checked; signed in once `token` is set. */
-  send<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<Answer<T>> {
+  async send<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<Answer<T>> {
+    const { status, bytes, isJson } = await this.exchange(method, path, body);
+    const text = bytes.toString();
+    return { status, body: (isJson ? JSON.parse(text) : text) as T };
+  }
+
+  private async download(path: string): Promise<Buffer> {
+    const { status, bytes } = await this.exchange('GET', path);
+    if (status !== 200) throw new Error(`GET ${path}: ${status} ${bytes.toString()}`);
+    return bytes;
+  }
+
+  private exchange(method: string, path: string, body?: unknown): Promise<{ status: number; bytes: Buffer; isJson: boolean }> {
     const data = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const headers = { ...(this.token ? { authorization: `Bearer ${this.token}` } : {}), ...(data ? { 'content-type': 'application/json', 'content-length': String(data.length) } : {}) };
     return new Promise((resolve, reject) => {
@@ -175,11 +204,7 @@ export class ProductionStack {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
-        response.on('end', () => {
-          const text = Buffer.concat(chunks).toString();
-          const json = /json/.test(response.headers['content-type'] ?? '');
-          resolve({ status: response.statusCode ?? 0, body: (json ? JSON.parse(text) : text) as T });
-        });
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, bytes: Buffer.concat(chunks), isJson: /json/.test(response.headers['content-type'] ?? '') }));
       });
       call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer in 30 s`)));
       call.on('error', reject);

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
+import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { FastifyInstance } from 'fastify';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -93,6 +94,23 @@ export async function startApi(options: { config: Config; logger: Logger; db: Db
     throw error;
   }
   return { app, close };
+}
+
+/** A running engine gateway. */
+export interface RunningGateway {
+  /** Stops accepting, and ends what is open within 5 s. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the engine gateway's listener and nothing else, with the rooms of an application context.
+ * @throws an `EADDRINUSE` error of Node when the port is taken
+ */
+export async function startGateway(options: { app: INestApplicationContext; config: Config; logger: Logger }): Promise<RunningGateway> {
+  const { config } = options;
+  const listeners: Server[] = [];
+  await listen(listeners, await createEngineGateway(options), config.enginePort, config.bind);
+  return { close: async () => void (await Promise.all(listeners.map((listener) => closed(listener)))) };
 }
 
 async function listen(listeners: Server[], server: Server, port: number, address: string): Promise<void> {

@@ -4,6 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import type { INestApplicationContext } from '@nestjs/common';
 import { Accounts } from '@gantry/access';
 import { loadConfig, makeLogger, NestLogger, openQueue, printSchema, randomSecret, settingsReference, systemContext, type Config, type Db } from '@gantry/platform';
+import { main as runGateway } from '../../api/src/gateway';
 import { main as runApi } from '../../api/src/main';
 import { openDatabase, RoomsModule } from '../../rooms';
 import { readEnvironment } from '../../standalone/src/environment';
@@ -54,6 +55,7 @@ function standaloneSettings(): Config {
 
 const commands: Record<string, Command> = {
   api: { help: 'run the API: REST, registry front, token service', run: async () => (await runApi(), 0) },
+  gateway: { help: 'run the Docker engine gateway', run: async () => (await runGateway(), 0) },
   worker: { help: 'run a worker: deployments, schedules, sweeps', run: async () => (await runWorker(), 0) },
   migrate: {
     help: 'bring the database to this version; safe to run from several places at once',
@@ -67,7 +69,7 @@ const commands: Record<string, Command> = {
         return 0;
       }),
   },
-  health: { help: 'say whether the role in this container works: `health api` or `health worker`', run: checkHealth },
+  health: { help: 'say whether the role in this container works: `health api`, `health worker` or `health gateway`', run: checkHealth },
   'reset-admin': {
     help: 'let the recovery admin in again: a new password (asked for on a terminal, else generated and printed once), active, without second factor',
     run: () =>

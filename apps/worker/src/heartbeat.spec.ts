@@ -25,7 +25,7 @@ describe('heartbeat of a worker', () => {
     await new Promise(setImmediate);
     stop();
     expect(errors).toEqual([new Error('away')]);
-    expect(heartbeatFault(file)).toContain('no worker has written');
+    expect(heartbeatFault(file)).toContain('no process has written');
   });
 
   it('takes a worker for ill whose last beat is more than 20 s old', async () => {
@@ -35,7 +35,7 @@ describe('heartbeat of a worker', () => {
     const written = statSync(file).mtimeMs;
     expect(heartbeatFault(file, written + 20_000)).toBeNull();
     utimesSync(file, written / 1000 - 21, written / 1000 - 21);
-    expect(heartbeatFault(file, written)).toBe("the worker's last sign of life is 21 s old");
+    expect(heartbeatFault(file, written)).toBe('the last sign of life is 21 s old');
   });
 
   it('keeps none where the image did not make the folder', () => {

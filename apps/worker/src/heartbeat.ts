@@ -3,6 +3,8 @@ import { dirname } from 'node:path';
 
 /** Touched by a worker while it can work. Its folder is made by the image; where it is missing, no heartbeat is kept. */
 export const heartbeatFile = '/run/gantry/worker-alive';
+/** The same of a process that is the engine gateway. */
+export const gatewayHeartbeatFile = '/run/gantry/gateway-alive';
 const everySeconds = 5;
 /** Three beats, and the time that a busy machine may add. */
 const staleSeconds = 20;
@@ -29,9 +31,9 @@ export function startHeartbeat(ping: () => Promise<unknown>, onError: (error: un
   return () => clearInterval(timer);
 }
 
-/** What is wrong with the worker of this machine, or null when its last beat is fresh. */
+/** What is wrong with the process of this machine that keeps the file, or null when its last beat is fresh. */
 export function heartbeatFault(file = heartbeatFile, now = Date.now()): string | null {
-  if (!existsSync(file)) return `no worker has written ${file}`;
+  if (!existsSync(file)) return `no process has written ${file}`;
   const seconds = Math.round((now - statSync(file).mtimeMs) / 1000);
-  return seconds > staleSeconds ? `the worker's last sign of life is ${seconds} s old` : null;
+  return seconds > staleSeconds ? `the last sign of life is ${seconds} s old` : null;
 }

@@ -44,6 +44,9 @@ describe('loadConfig', () => {
 
   it('refuses to bind beyond loopback without TLS or a trusted proxy, and two listeners on one port', () => {
     expect(faults({ GANTRY_BIND: '0.0.0.0' })[0]).toMatch(/beyond loopback/);
+    expect(faults({ GANTRY_BIND: '0.0.0.0', GANTRY_ROLE: 'api' })[0]).toMatch(/beyond loopback/);
+    // The gateway's only listener has TLS whatever is set.
+    expect(faults({ GANTRY_BIND: '0.0.0.0', GANTRY_ROLE: 'gateway' })).toEqual([]);
     expect(faults({ GANTRY_BIND: '0.0.0.0', GANTRY_TRUSTED_PROXIES: '10.0.0.1' })).toEqual([]);
     expect(faults({ GANTRY_TLS_CERT_FILE: 'x' })[0]).toMatch(/go together/);
     expect(faults({ GANTRY_HTTP_PORT: '5000' })[0]).toMatch(/both 5000/);

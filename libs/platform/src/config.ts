@@ -22,11 +22,11 @@ export const engineReads = ['attach', 'copy', 'export', 'logs'] as const;
 /** Every setting: name, form, default and help. The reference page `docs/settings.md` is generated from this table. */
 export const settings = {
   GANTRY_HOME: { schema: z.string().min(1), preset: process.getuid?.() === 0 ? '/var/lib/gantry' : join(homedir(), '.local/share/gantry'), help: 'Directory that holds all embedded state: database, registry data, engine, keys, logs.' },
-  GANTRY_ROLE: { schema: z.enum(['standalone', 'api', 'worker']), preset: 'standalone', help: 'What this process does. `standalone` is API and worker in one.' },
+  GANTRY_ROLE: { schema: z.enum(['standalone', 'api', 'worker', 'gateway']), preset: 'standalone', help: 'What this process does. `standalone` is all in one; `gateway` is the Docker engine gateway alone.' },
   GANTRY_BIND: { schema: z.string().min(1), preset: '127.0.0.1', help: 'Address that the listeners bind. Beyond loopback, TLS or a trusted proxy is required.' },
   GANTRY_HTTP_PORT: { schema: port, preset: '8080', help: 'Port of the REST API and console.' },
   GANTRY_REGISTRY_PORT: { schema: port, preset: '5000', help: 'Port of the registry.' },
-  GANTRY_ENGINE_PORT: { schema: port, preset: '2376', help: 'Port of the Docker engine gateway, always TLS: where docker CLIs with a client bundle or a token find the engines. Opened by the standalone form.' },
+  GANTRY_ENGINE_PORT: { schema: port, preset: '2376', help: 'Port of the Docker engine gateway, always TLS: where docker CLIs with a client bundle or a token find the engines. Opened by the standalone form and the `gateway` role.' },
   GANTRY_SAMPLE_PORT: { schema: port, preset: '8081', help: 'Port on which the sample application answers.' },
   GANTRY_PUBLIC_URL: { schema: z.url({ protocol: /^https?$/ }), help: 'URL by which people reach the API, e.g. `https://gantry.example.org`. Default: made from bind address and port.' },
   GANTRY_REGISTRY_PUBLIC_HOST: { schema: z.string().regex(/^[a-z0-9.[\]-]+(:\d+)?$/i, 'host or host:port'), help: 'Registry host written into image references that nodes pull. Default `127.0.0.1:<registry port>`, good for one node only.' },
@@ -72,7 +72,7 @@ type Name = keyof typeof settings;
 /** The validated settings of a process. Paths are absolute or relative to the working directory; durations carry their unit. */
 export interface Config {
   home: string;
-  role: 'standalone' | 'api' | 'worker';
+  role: 'standalone' | 'api' | 'worker' | 'gateway';
   bind: string;
   httpPort: number;
   registryPort: number;
@@ -169,7 +169,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const key = get<string>('GANTRY_TLS_KEY_FILE');
   const proxies = get<string[]>('GANTRY_TRUSTED_PROXIES') ?? [];
   if ((cert === null) !== (key === null)) faults.push('GANTRY_TLS_CERT_FILE and GANTRY_TLS_KEY_FILE go together; one of them is missing');
-  if (!isLoopback(bind) && cert === null && proxies.length === 0) {
+  // The gateway's listener has TLS with a certificate of Gantry's own where none is given.
+  if (!isLoopback(bind) && cert === null && proxies.length === 0 && get('GANTRY_ROLE') !== 'gateway') {
     faults.push(`GANTRY_BIND=${bind} is beyond loopback: set GANTRY_TLS_CERT_FILE and GANTRY_TLS_KEY_FILE, or GANTRY_TRUSTED_PROXIES if a proxy ends TLS`);
   }
   const syslogHost = get<string>('GANTRY_AUDIT_SYSLOG_HOST');

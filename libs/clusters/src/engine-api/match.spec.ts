@@ -75,10 +75,25 @@ describe('matching', () => {
     expect(status('GET', target)).toBe(400);
   });
 
+  it('takes what 1.41 has from clients of older versions, and nothing newer', () => {
+    expect(found('GET', '/v1.24/services?status=true').query).toEqual([['status', 'true']]);
+    expect(status('GET', '/v1.24/images/json?manifests=1')).toBe(400);
+    expect(status('POST', '/v1.24/containers/prune')).toBe(400);
+  });
+
   it('decodes queries as engines do', () => {
     expect(found('GET', '/containers/json?all=1&filters=%7B%22label%22%3A%5B%22a+b%22%5D%7D&size').query).toEqual([['all', '1'], ['filters', '{"label":["a b"]}'], ['size', '']]);
     expect(found('GET', '/containers/json?').query).toEqual([]);
     expect(found('GET', '/containers/json?&&all=1&').query).toEqual([['all', '1']]);
+  });
+
+  it('tells parameters that repeat a member of the body apart, where clients write both', () => {
+    expect(found('POST', '/containers/create?name=web&Image=x&HostConfig=%7B%7D')).toMatchObject({ query: [['name', 'web']], doubled: ['Image', 'HostConfig'] });
+    expect(found('POST', '/containers/create?Cmd=sh&Cmd=-c&Env=A').doubled).toEqual(['Cmd', 'Env']);
+    expect(found('POST', '/containers/create?name=web').doubled).toBeUndefined();
+    // Not members, members within members, another case, given twice, objects' own names, and other calls.
+    for (const query of ['x=1', 'Binds=%5B%5D', 'Privileged=true', 'image=x', 'HOSTCONFIG=x', 'Image=x&Image=x', 'toString=1', '__proto__=1']) expect(status('POST', `/containers/create?${query}`)).toBe(400);
+    for (const target of ['/services/create?Name=x', '/volumes/create?Name=x', '/networks/create?Name=x', '/containers/x/update?Memory=1', '/containers/x/start?HostConfig=x']) expect(status('POST', target)).toBe(400);
   });
 
   it('gives a path that is matched the same again, for whatever it takes', () => {

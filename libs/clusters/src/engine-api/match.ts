@@ -1,3 +1,4 @@
+import type { Shape } from './shape';
 import { engineTable, newestMinor, oldestMinor, slashedAreas, type EngineRow } from './table';
 
 /** A request that the table knows. Nothing in it is the sender's own spelling: `path` is decoded and has no prefix. */
@@ -13,6 +14,8 @@ export interface EngineMatch {
   path: string;
   /** Query parameters in the order sent, decoded, known to the row, each once unless the row lets it repeat. */
   query: readonly (readonly [string, string])[];
+  /** Of rows that clients write twice: parameters with the name of a member of the body, which must then be there. Not in `query`. */
+  doubled?: readonly string[];
 }
 
 /** A request that is refused before anything is asked. */
@@ -24,6 +27,8 @@ export interface EngineRefusal {
   message: string;
 }
 
+/** Engines are asked in no older version than 1.41, whatever the caller's. */
+export const oldestAsked = 41;
 /** Longest request target in bytes. */
 export const maxTargetLength = 64 * 1024;
 
@@ -110,8 +115,9 @@ export function matchEngineCall(method: string, target: string): EngineMatch | E
   }
   if (minor < row.since || minor > row.until) return refuse(400, `${row.name} is part of the Engine API from 1.${row.since} on; the request asks for 1.${minor}.`);
   if (mark < 0 || mark === target.length - 1) return { row, minor, versioned, name, path, query: noQuery };
-  const query = readQuery(row, minor, target.slice(mark + 1));
-  return Array.isArray(query) ? { row, minor, versioned, name, path, query } : query;
+  const doubled: string[] = [];
+  const query = readQuery(row, minor, target.slice(mark + 1), doubled);
+  return Array.isArray(query) ? { row, minor, versioned, name, path, query, ...(doubled.length > 0 ? { doubled } : {}) } : query;
 }
 
 function endsPlain(raw: string, head: string, tail: string): boolean {
@@ -128,7 +134,12 @@ function decode(text: string, plus: boolean): string | null {
   }
 }
 
-function readQuery(row: EngineRow, minor: number, text: string): (readonly [string, string])[] | EngineRefusal {
+/** The member of the body with this name, where the row is one that clients write twice. */
+function memberOf({ writtenTwice, body }: EngineRow, name: string): Shape | undefined {
+  return writtenTwice && body.is === 'json' && body.shape.is === 'object' && Object.hasOwn(body.shape.members, name) ? body.shape.members[name] : undefined;
+}
+
+function readQuery(row: EngineRow, minor: number, text: string, doubled: string[]): (readonly [string, string])[] | EngineRefusal {
   const pairs: [string, string][] = [];
   // Some parsers take `;` for `&`, some cut at `#`.
   if (/[;#\s]/.test(text)) return refuse(400, 'The query has characters that must be percent-encoded.');
@@ -139,8 +150,15 @@ function readQuery(row: EngineRow, minor: number, text: string): (readonly [stri
     const value = equals < 0 ? '' : decode(part.slice(equals + 1), true);
     if (name === null || value === null) return refuse(400, 'The query is not percent-encoded as it should be.');
     const parameter = Object.hasOwn(row.query, name) ? row.query[name]! : undefined;
+    const member = parameter ? undefined : memberOf(row, name);
+    // Lists are written as one parameter an item.
+    if (member && (!doubled.includes(name) || member.is === 'list' || member.is === 'words')) {
+      if (!doubled.includes(name)) doubled.push(name);
+      continue;
+    }
     if (!parameter) return refuse(400, `${row.name} has no query parameter ${JSON.stringify(name.slice(0, 64))}.`);
-    if (minor < parameter.since || minor > parameter.until) return refuse(400, `${row.name} has the query parameter ${name} from 1.${parameter.since} on; the request asks for 1.${minor}.`);
+    // Engines leave out of account what a version does not have; clients that were told to speak an old one send it all the same.
+    if (Math.max(minor, oldestAsked) < parameter.since || minor > parameter.until) return refuse(400, `${row.name} has the query parameter ${name} from 1.${parameter.since} on; the request asks for 1.${minor}.`);
     if (value.includes('\u0000')) return refuse(400, `The query parameter ${name} has a NUL character.`);
     if (!parameter.repeated && pairs.some(([other]) => other === name)) return refuse(400, `The query parameter ${name} is given twice.`);
     if (pairs.length >= 1000) return refuse(400, 'The query has more than 1,000 parameters.');

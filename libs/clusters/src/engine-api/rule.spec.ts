@@ -288,6 +288,38 @@ describe('queries', () => {
   });
 });
 
+describe('a create that a client writes twice', () => {
+  const body = { Image: 'acme/web:1', Cmd: ['sh', '-c'], HostConfig: { NetworkMode: 'shop' } };
+  // As dockerode sends it: one map of options as the body and as the query.
+  const twice = 'POST /v1.41/containers/create?name=web&Image=acme%2Fweb%3A1&Cmd=sh&Cmd=-c&HostConfig=%7B%22NetworkMode%22%3A%22shop%22%7D';
+
+  it('is ruled on by its body and its own parameters; what is there twice goes no further', () => {
+    const ruling = rule(twice, { name: 'web', ...body });
+    expect(ruling).toMatchObject({ query: '?name=web', creates: [{ kind: 'container', name: 'web' }], images: [{ reference: 'acme/web:1' }] });
+    expect(written(ruling)).toEqual(body);
+    expect(ruling.uses).toEqual(rule(create, body).uses);
+    // A parameter's value decides nothing.
+    const other = rule('POST /containers/create?Image=alpine&HostConfig=%7B%22Privileged%22%3Atrue%7D', body);
+    expect(other).toMatchObject({ query: '', images: [{ reference: 'acme/web:1' }], needs: [] });
+    expect(written(other)).toEqual(body);
+  });
+
+  it('is refused where one side only says it, or the two differ', () => {
+    expect(refusal('POST /containers/create?name=web&User=root', body)).toEqual(['?User']);
+    expect(refusal('POST /containers/create?name=web', { name: 'other', ...body })).toEqual(['/name']);
+    expect(refusal('POST /containers/create', { name: 'web', ...body })).toEqual(['/name']);
+    expect(refusal('POST /containers/create?name=', { name: null, ...body })).toEqual(['/name']);
+    expect(refusal('POST /services/web/update?version=7', { version: '7', Name: 'web' })).toEqual(['/version']);
+  });
+
+  it('has no parameter with the name of a member', () => {
+    for (const row of engineTable.filter(({ writtenTwice }) => writtenTwice)) {
+      if (row.body.is !== 'json' || row.body.shape.is !== 'object') throw new Error(row.name);
+      expect(Object.keys(row.body.shape.members).filter((name) => name in row.query)).toEqual([]);
+    }
+  });
+});
+
 describe('whatever is sent', () => {
   it('is ruled on or refused, and what is ruled on is ruled on the same again', () => {
     const json = engineTable.filter((row) => row.body.is === 'json');

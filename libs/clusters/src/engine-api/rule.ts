@@ -63,7 +63,7 @@ export function ruleOnCall(match: EngineMatch, body: Uint8Array = new Uint8Array
     query += `${query === '' ? '?' : '&'}${encodeURIComponent(name)}=${encodeURIComponent(read.written)}`;
   }
   row.judge?.(parameters, match.name, found);
-  const parsed = readBody(row, body, found);
+  const parsed = readBody(match, body, found);
   // A pull has no body; only an import from the caller streams one.
   const stream = row.body.is === 'stream' && (row.name !== 'POST /images/create' || parameters.get('fromSrc') === '-');
   if (row.target.how === 'create' && found.creates.length === 0 && row.target.kind !== 'image') found.creates.push({ kind: row.target.kind, name: '', pointer: '' });
@@ -175,7 +175,15 @@ function readFilters(text: string, pointer: string, found: Found): Read | null {
   return { value: written, written, filters };
 }
 
-function readBody(row: EngineRow, body: Uint8Array, found: Found): Value {
+/** Takes out of a body what clients have written twice; each must be on both sides, and a parameter's member must say the same. */
+function dropDoubled({ row, query, doubled = [] }: EngineMatch, value: Value, found: Found): void {
+  if (!row.writtenTwice || typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof RawNumber) return;
+  for (const name of doubled) if (!Object.hasOwn(value, name)) found.errors.push({ pointer: `?${name}`, detail: 'not a parameter; the body does not have it either' });
+  for (const [name, text] of query) if (value[name] === text) delete value[name];
+}
+
+function readBody(match: EngineMatch, body: Uint8Array, found: Found): Value {
+  const { row } = match;
   const policy = row.body;
   switch (policy.is) {
     case 'stream':
@@ -197,6 +205,7 @@ function readBody(row: EngineRow, body: Uint8Array, found: Found): Value {
         return null;
       }
       if (value === null && !policy.optional) found.errors.push({ pointer: '', detail: 'an object was expected' });
+      dropDoubled(match, value, found);
       return readShape(policy.shape, value, '', found);
     }
   }

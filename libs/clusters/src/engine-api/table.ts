@@ -86,6 +86,11 @@ export interface EngineRow {
   audit: 'always' | 'policy' | 'never';
   /** Whether the engine uses credentials for a registry that come in `X-Registry-Auth` or `X-Registry-Config`. */
   registryAuth: boolean;
+  /**
+   * Some clients (dockerode) write one map of options twice: as the body, and as the query. A parameter that is a member of the body, and a
+   * member that is a parameter, are then dropped where the other side has it too; neither is ever passed on.
+   */
+  writtenTwice: boolean;
   /** Finds what no single parameter tells. */
   judge?: (parameters: ReadonlyMap<string, Value>, name: string, found: Found) => void;
 }
@@ -120,6 +125,7 @@ interface More {
   audit?: EngineRow['audit'];
   mutating?: boolean;
   registryAuth?: true;
+  writtenTwice?: true;
   judge?: EngineRow['judge'];
 }
 
@@ -129,7 +135,7 @@ function row(name: string, operations: Operation | readonly Operation[], target:
   rows.push({
     name, method, path, since: more.since ?? oldestMinor, until: newestMinor, undocumented: more.undocumented ?? false, operations: typeof operations === 'string' ? [operations] : operations, target, query: more.query ?? {},
     body: more.body ?? { is: 'none' }, response: more.response ?? { is: 'none' }, connection: more.connection ?? 'plain', mutating, audit: more.audit ?? (mutating ? 'always' : 'never'),
-    registryAuth: more.registryAuth ?? false, ...(more.judge ? { judge: more.judge } : {}),
+    registryAuth: more.registryAuth ?? false, writtenTwice: more.writtenTwice ?? false, ...(more.judge ? { judge: more.judge } : {}),
   });
 }
 
@@ -168,7 +174,7 @@ const size: Query = { h: number(), w: number() };
 row('GET /containers/json', 'container:view', all('container'), { query: { all: flag(), limit: number(), size: flag(), trunc_cmd: unlisted(flag()), filters: filters(), since: unlisted(word()), before: unlisted(word()) }, response: listed('container', 'Id') });
 row('POST /containers/create', 'container:create', made('container'), {
   query: { name: word(24, creates('container')), platform: word(41) },
-  body: body(containerCreate),
+  body: body(containerCreate), writtenTwice: true,
 });
 row('GET /containers/{id}/json', 'container:view', container, { query: { size: flag() } });
 row('GET /containers/{id}/top', 'container:top', container, { query: { ps_args: word() } });

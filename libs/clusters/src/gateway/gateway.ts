@@ -6,7 +6,7 @@ import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, ty
 import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { collectionLabel } from '../engine-api/bodies';
-import type { EngineMatch } from '../engine-api/match';
+import { oldestAsked, type EngineMatch } from '../engine-api/match';
 import { ruleOnCall, type EngineRuling } from '../engine-api/rule';
 import type { EngineKind, ImageName, Value } from '../engine-api/shape';
 import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
@@ -25,6 +25,7 @@ import { PullCredentials } from './pull-credentials';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
 import { judgeStanding } from './standing';
+import { filteredQuery } from './usage-query';
 import { howPassed, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
@@ -760,9 +761,11 @@ export class EngineGateway {
     const body = ruling.stream && !isRemote ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
     const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
+    const filter = this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed });
+    const version = versionFor(match, call.engine);
     return {
       method: row.method,
-      target: `/v1.${versionFor(match, call.engine)}${path}${call.query ?? ruling.query}`,
+      target: `/v1.${version}${path}${call.query ?? (filter ? filteredQuery(row, version, ruling.query) : ruling.query)}`,
       body,
       ...(isBuild && body === 'stream' ? { upload: (from) => judgedContext(from, queryValues(ruling.query, 'dockerfile')[0] ?? '', (text) => this.uploaded(call, text)) } : {}),
       headers: {
@@ -770,7 +773,7 @@ export class EngineGateway {
         ...(isBuild && request.registryConfig !== undefined ? { 'x-registry-config': encodeAuth(ownCredentials(request.registryConfig, this.config.registryPublicHost)) } : {}),
       },
       connection: row.connection,
-      filter: this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed }),
+      filter,
       whole: this.wholeOf(call, seesAll),
       stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed) && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
       ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
@@ -877,7 +880,7 @@ export class EngineGateway {
 function versionFor(match: EngineMatch, engine: EngineClient): number {
   const newest = Number(engine.apiVersion.split('.')[1]);
   if (match.versioned && match.minor > newest) throw clustersProblem('call-too-new', { detail: `client version 1.${match.minor} is too new. Maximum supported API version is 1.${newest}` });
-  return match.versioned ? Math.max(match.minor, Math.min(newest, 41)) : newest;
+  return match.versioned ? Math.max(match.minor, Math.min(newest, oldestAsked)) : newest;
 }
 
 /** What a push sends: a name with its tag. */

@@ -1,0 +1,14 @@
+import { engineTable } from '../engine-api/table';
+import { filteredQuery } from './usage-query';
+
+const row = (name: string): (typeof engineTable)[number] => engineTable.find((each) => each.name === name)!;
+
+describe('the query of a filtered answer', () => {
+  it('asks for the list of what is used where only sums would come, and is else as it was', () => {
+    const df = row('GET /system/df');
+    expect(filteredQuery(df, 51, '?type=volume')).toBe('?type=volume');
+    expect(filteredQuery(df, 52, '')).toBe('?verbose=1');
+    expect(filteredQuery(df, 52, '?type=volume&verbose=0')).toBe('?type=volume&verbose=1');
+    expect(filteredQuery(row('GET /containers/json'), 52, '?all=1')).toBe('?all=1');
+  });
+});
