@@ -269,6 +269,33 @@ describe('the engine gateway', () => {
     expect(ann.ok('run', '--rm', '--network', 'none', '--entrypoint', '/bin/sh', image, '-c', 'echo runs')).toBe('runs');
   });
 
+  it('prunes for each person what is theirs', () => {
+    const made = (bundle: Bundle, owner: string): void => {
+      bundle.ok('network', 'create', `${owner}-net`);
+      bundle.ok('volume', 'create', `${owner}-volume`);
+    };
+    made(ann, 'anns');
+    made(bob, 'bobs');
+    raw.ok(['network', 'create', 'raw-net']);
+    raw.ok(['volume', 'create', 'raw-volume']);
+    ann.ok('create', '--name', 'anns-stopped', '--network', 'none', image);
+    ann.ok('run', '-d', '--name', 'anns-running', '--network', 'none', '-v', 'anns-kept:/data', image);
+    raw.ok(['create', '--name', 'raw-stopped', '--network', 'none', image]);
+    const left = (): string[][] => [['ps', '-a', '--format', '{{.Names}}'], ['volume', 'ls', '-q'], ['network', 'ls', '--filter', 'type=custom', '--format', '{{.Name}}']].map((argv) => names(raw.ok(argv)));
+    const [, volumes, networks] = left();
+    const said = ann.ok('system', 'prune', '--volumes', '-f');
+    for (const each of ['anns-net', 'anns-volume', 'Total reclaimed space']) expect(said).toContain(each);
+    expect(said).not.toMatch(/raw-|bobs-|anns-kept/);
+    expect(left()).toEqual([['anns-running', 'raw', 'raw-stopped'], volumes!.filter((each) => each !== 'anns-volume'), networks!.filter((each) => each !== 'anns-net')]);
+    expect(raw.ok(['images', '-q', image])).not.toBe('');
+    expect(bob.ok('volume', 'prune', '-f')).toContain('bobs-volume');
+    expect(bob.ok('network', 'prune', '-f')).toContain('bobs-net');
+    expect(left()).toEqual([['anns-running', 'raw', 'raw-stopped'], volumes!.filter((each) => !/^(?:ann|bob)s-volume$/.test(each)), networks!.filter((each) => !/^(?:ann|bob)s-net$/.test(each))]);
+    ann.ok('rm', '-f', 'anns-running');
+    ann.ok('volume', 'rm', 'anns-kept');
+    for (const argv of [['rm', 'raw-stopped'], ['volume', 'rm', 'raw-volume'], ['network', 'rm', 'raw-net']]) raw.ok(argv);
+  });
+
   it('ends what runs within 2 s of the certificate’s end', async () => {
     ann.ok('run', '-d', '--name', 'long', '--network', 'none', image);
     // A busy machine can only make it look slower than it is: the best of three counts.

@@ -17,6 +17,7 @@ import { claimLabel, Ownership } from './ownership';
 import type { ClusterOwnership, OwnedKind } from './ownership-index';
 import type { Passage } from './passage';
 import { GatewayImages } from './ports';
+import { OwnPrune } from './prune';
 import { PullCredentials } from './pull-credentials';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
@@ -92,6 +93,7 @@ export class EngineGateway {
     private readonly admission: ImageAdmission,
     private readonly filters: AnswerFilters,
     private readonly credentials: PullCredentials,
+    private readonly prunes: OwnPrune,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -172,6 +174,7 @@ export class EngineGateway {
     };
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
+    if (row.target.how === 'prune' && !row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind))) return this.prunePassage(call);
     this.judgeLabels(call);
     this.judgeRollback(call);
     this.judgeRegistries(call);
@@ -217,10 +220,7 @@ export class EngineGateway {
         if (row.target.kind === 'image') call.pullable = await this.images.pullable(ctx);
         return;
       case 'prune':
-        // The engine prunes all that is unused, whoever's it is.
-        for (const operation of row.operations) {
-          if (!this.seesAll(ctx, operation, row.target.kind)) throw clustersProblem('not-passed-on', { detail: `${row.name} would reach what others own; remove what is yours by name.` });
-        }
+        // The engine prunes all that is unused, whoever's it is: `prunePassage` does it for who does not see everything.
         return;
       case 'create':
         call.collectionId = this.collectionFor(call);
@@ -548,6 +548,17 @@ export class EngineGateway {
       whole: this.wholeOf(call, seesAll),
       stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
       ended: row.audit === 'never' || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
+    };
+  }
+
+  /** A prune that the engine is not asked for: what the caller may remove is removed one by one. */
+  private prunePassage({ ctx, cluster, engine, owners, ruling, checks, match }: Call): Passage {
+    const { row } = match;
+    const prune = this.prunes.prepare({ ctx, cluster, engine, owners, kind: row.target.kind, operations: row.operations, call: row.name, filters: ruling.filters, minor: versionFor(match, engine) });
+    return {
+      method: row.method, target: match.path, body: null, headers: {}, connection: row.connection, filter: null, whole: null, ended: null,
+      answer: async (signal) => ({ status: 200, body: await prune(signal) }),
+      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
     };
   }
 

@@ -18,7 +18,7 @@ const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
     'POST /containers/{id}/update', 'POST /containers/{id}/rename', 'POST /containers/{id}/pause', 'POST /containers/{id}/unpause', 'POST /containers/{id}/attach', 'GET /containers/{id}/attach/ws',
     'POST /containers/{id}/wait', 'DELETE /containers/{id}', 'HEAD /containers/{id}/archive', 'GET /containers/{id}/archive', 'PUT /containers/{id}/archive', 'POST /containers/prune',
     'POST /containers/{id}/exec', 'POST /exec/{id}/start', 'POST /exec/{id}/resize', 'GET /exec/{id}/json',
-    'GET /images/json', 'GET /images/{name}/json', 'GET /images/{name}/history',
+    'GET /images/json', 'GET /images/{name}/json', 'GET /images/{name}/history', 'POST /images/prune', 'POST /build/prune',
     'GET /networks', 'GET /networks/{id}', 'POST /networks/create', 'DELETE /networks/{id}', 'POST /networks/{id}/connect', 'POST /networks/{id}/disconnect', 'POST /networks/prune',
     'GET /volumes', 'GET /volumes/{name}', 'POST /volumes/create', 'DELETE /volumes/{name}', 'POST /volumes/prune',
     'GET /services', 'GET /services/{id}', 'POST /services/create', 'POST /services/{id}/update', 'DELETE /services/{id}', 'GET /services/{id}/logs', 'GET /tasks', 'GET /tasks/{id}', 'GET /tasks/{id}/logs',
