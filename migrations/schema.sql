@@ -784,19 +784,31 @@ create table trust_evidence (
 
 create table trust_policies (
   claims jsonb default '{}'::jsonb not null,
+  collection_id uuid default 
+CASE
+    WHEN (scope ~~ 'collection:%'::text) THEN (substr(scope, 12))::uuid
+    ELSE NULL::uuid
+END,
   created_at timestamp with time zone not null,
   id uuid not null,
   key_ids uuid[] not null,
   mode text not null,
   name text not null,
+  repository_id uuid default 
+CASE
+    WHEN (scope ~~ 'repository:%'::text) THEN (substr(scope, 12))::uuid
+    ELSE NULL::uuid
+END,
   scope text not null,
   threshold integer not null,
   updated_at timestamp with time zone not null,
   version integer default 1 not null,
   constraint trust_policies_check CHECK (((mode = 'off'::text) OR (cardinality(key_ids) >= threshold))),
+  constraint trust_policies_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES access_collections(id) ON DELETE CASCADE,
   constraint trust_policies_mode_check CHECK ((mode = ANY (ARRAY['off'::text, 'audit'::text, 'enforce'::text]))),
   constraint trust_policies_name UNIQUE (name),
   constraint trust_policies_pkey PRIMARY KEY (id),
+  constraint trust_policies_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES registry_repositories(id) ON DELETE CASCADE,
   constraint trust_policies_scope UNIQUE (scope),
   constraint trust_policies_threshold_check CHECK ((threshold >= 1))
 );
@@ -969,7 +981,11 @@ CREATE INDEX registry_repositories_account_id ON public.registry_repositories US
 
 CREATE INDEX registry_tags_digest ON public.registry_tags USING btree (repository_id, digest);
 
+CREATE INDEX trust_policies_collection_id ON public.trust_policies USING btree (collection_id);
+
 CREATE INDEX trust_policies_key_ids ON public.trust_policies USING gin (key_ids);
+
+CREATE INDEX trust_policies_repository_id ON public.trust_policies USING btree (repository_id);
 
 CREATE INDEX trust_signing_keys_account_id ON public.trust_signing_keys USING btree (account_id);
 

@@ -266,7 +266,17 @@ describe('the engine gateway', () => {
     expect(await everything()).toEqual(before);
     const [policy] = (await admin.get<{ items: { id: string; version: number }[] }>('/api/v1/signature-policies?environment=lab')).body.items;
     expect((await admin.send('DELETE', `/api/v1/signature-policies/${policy!.id}`, undefined, { 'if-match': `"${policy!.version}"` })).status).toBe(204);
-    expect(ann.ok('run', '--rm', '--network', 'none', '--entrypoint', '/bin/sh', image, '-c', 'echo runs')).toBe('runs');
+    const runs = ['run', '--rm', '--network', 'none', '--entrypoint', '/bin/sh', image, '-c', 'echo runs'];
+    expect(ann.ok(...runs)).toBe('runs');
+    for (const [kind, id] of [['collection', '/Shared/Private'], ['repository', 'acme/web']] as const) {
+      await made('/api/v1/signature-policies', { name: 'strict', [kind]: id, mode: 'enforce', keys: ['release'] });
+      const listed = (await admin.get<{ items: Record<string, unknown>[] }>(`/api/v1/signature-policies?${kind}=${encodeURIComponent(id)}`)).body.items;
+      expect(listed).toMatchObject([{ name: 'strict', environmentId: null, [`${kind}Id`]: expect.any(String) as string }]);
+      expect(ann.refused(...runs)).toContain('sign');
+      expect((await admin.send('DELETE', '/api/v1/signature-policies/strict', undefined, { 'if-match': '"1"' })).status).toBe(204);
+    }
+    expect((await admin.post('/api/v1/signature-policies', { name: 'both', environment: 'lab', repository: 'acme/web', mode: 'off', keys: [] })).status).toBe(400);
+    expect(ann.ok(...runs)).toBe('runs');
   });
 
   it('prunes for each person what is theirs', () => {

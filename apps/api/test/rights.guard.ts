@@ -186,6 +186,7 @@ describe('every route for every role, on one’s own, on others’ and on nothin
     if (typeof scope === 'object') return scope.kind;
     if (/\/teams\/:team/.test(route.path) && route.path.includes('/organizations/')) return 'team';
     if (route.path.endsWith('/explain')) return 'account';
+    if (route.path.endsWith('/signature-policies')) return 'environment';
     return route.path.endsWith('/plans') || route.path.endsWith('/deployments') ? 'application' : 'repository';
   };
   const ask = async (route: DeclaredRoute, name: string, at: Place): Promise<Sent> => {
