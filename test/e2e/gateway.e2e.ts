@@ -337,4 +337,30 @@ describe('the engine gateway', () => {
     for (const each of ['engine.container.create success', 'engine.container.create refused', 'engine.container.exec success', 'engine.container.remove success', 'engine.network.create success', 'certificate.revoke success']) expect(said).toContain(each);
     expect(JSON.stringify(rows)).not.toContain('a value');
   });
+
+  it('keeps what a person runs to the nodes on which that person may schedule', async () => {
+    expect((await admin.post('/api/v1/collections', { name: 'metal', parent: '/' })).status).toBe(201);
+    const [node] = (await admin.get<{ items: { id: string; collection: string | null }[] }>('/api/v1/clusters/local/nodes')).body.items;
+    expect(node!.collection).toBeNull();
+    const placed = `/api/v1/clusters/local/nodes/${node!.id}/collection`;
+    expect((await anns.send('PUT', placed, { collection: '/Shared/Private/ann' })).status).toBe(403);
+    expect(await admin.send('PUT', placed, { collection: '/metal' })).toMatchObject({ status: 200, body: { collection: { path: '/metal' } } });
+    const service = ['service', 'create', '-q', '--detach', '--endpoint-mode', 'dnsrr', '--replicas', '1', '--name', 'kept', image];
+    const before = await everything();
+    expect(ann.refused(...service)).toContain('node:schedule');
+    expect(ann.refused('run', '-d', '--network', 'none', image)).toContain('node:schedule');
+    expect([raw.ok(['service', 'ls', '-q']), await everything()]).toEqual(['', before]);
+    expect((await admin.post('/api/v1/grants', { subject: 'ann', role: 'scheduler', collection: '/metal' })).status).toBe(201);
+    ann.ok(...service);
+    const constraints = (): string[] => JSON.parse(raw.ok(['service', 'inspect', '-f', '{{json .Spec.TaskTemplate.Placement.Constraints}}', 'kept'])) as string[];
+    expect(constraints()).toEqual([expect.stringMatching(/^node\.labels\.io\.gantry\.nodes\.[0-9a-f]+==true$/)]);
+    const [own] = constraints() as [string];
+    expect(raw.ok(['node', 'inspect', '-f', '{{json .Spec.Labels}}', node!.id])).toContain(`"${own.slice('node.labels.'.length, -'==true'.length)}":"true"`);
+    await eventually('the task runs', () => ann.ok('service', 'ps', 'kept', '--format', '{{.CurrentState}}').startsWith('Running'), 60);
+    ann.ok('service', 'update', '--detach', '--constraint-rm', own, '--constraint-add', 'node.role==manager', 'kept');
+    expect(constraints()).toEqual(['node.role==manager', own]);
+    expect(ann.refused('service', 'update', '--detach', '--constraint-add', 'node.labels.io.gantry.nodes.x==true', 'kept')).toContain('come from Gantry');
+    expect(bob.refused('service', 'create', '--detach', image)).not.toBe('');
+    ann.ok('service', 'rm', 'kept');
+  });
 });

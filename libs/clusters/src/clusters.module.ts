@@ -4,6 +4,7 @@ import { AuditModule } from '@gantry/audit';
 import { Clusters } from './clusters';
 import { AnswerFilters } from './gateway/filters';
 import { EngineGateway } from './gateway/gateway';
+import { NodeScheduling } from './gateway/node-scheduling';
 import { Ownership } from './gateway/ownership';
 import { OwnPrune } from './gateway/prune';
 import { PullCredentials } from './gateway/pull-credentials';
@@ -12,5 +13,5 @@ import { Apply, Judge } from './judgement';
 import { Relay } from './relay';
 
 /** Clusters, what is on them, judge and apply, the gateway. `ImageAdmission` and `GatewayImages` must be bound by a global module of the app. */
-@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, OwnPrune, EngineGateway], exports: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, EngineGateway] })
+@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, OwnPrune, NodeScheduling, EngineGateway], exports: [NodeScheduling, Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, EngineGateway] })
 export class ClustersModule {}

@@ -292,6 +292,11 @@ export class EngineClient {
     await this.post(`/services/${encodeURIComponent(id)}/update`, { query: { version: String(versionIndex) }, body: spec, ...(registryAuth ? { registryAuth } : {}) });
   }
 
+  /** Replaces a node's spec, made from version `versionIndex`. @throws EngineError with `outOfSequence` when it has changed since */
+  async updateNode(id: string, versionIndex: number, spec: EngineNode['Spec']): Promise<void> {
+    await this.post(`/nodes/${encodeURIComponent(id)}/update`, { query: { version: String(versionIndex) }, body: spec });
+  }
+
   /** Removals answer false when there was nothing to remove. */
   removeService(id: string): Promise<boolean> {
     return this.remove(`/services/${encodeURIComponent(id)}`);

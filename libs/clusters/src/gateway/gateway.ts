@@ -12,6 +12,7 @@ import { EngineError, type EngineClient, type RegistryAuth } from '../engine.cli
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
+import { NodeScheduling } from './node-scheduling';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
 import { claimLabel, Ownership } from './ownership';
 import type { ClusterOwnership, OwnedKind } from './ownership-index';
@@ -21,7 +22,7 @@ import { OwnPrune } from './prune';
 import { PullCredentials } from './pull-credentials';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
-import { howPassed, type Way } from './ways';
+import { howPassed, whyRefused, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
 export const sealLabel = 'io.gantry.seal';
@@ -94,6 +95,7 @@ export class EngineGateway {
     private readonly filters: AnswerFilters,
     private readonly credentials: PullCredentials,
     private readonly prunes: OwnPrune,
+    private readonly scheduling: NodeScheduling,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -149,6 +151,14 @@ export class EngineGateway {
         this.logger.debug({ cluster: clusterId, error: error.message }, 'whose the objects of a cluster are could not be compared with what it has');
       }
     }
+    for (const clusterId of await this.scheduling.clusterIds(ctx)) {
+      try {
+        await this.scheduling.reconcile(ctx, clusterId);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        this.logger.debug({ cluster: clusterId, error: error.message }, 'the labels of a cluster’s nodes could not be compared with where they lie');
+      }
+    }
     await this.credentials.sweep(ctx);
   }
 
@@ -160,7 +170,7 @@ export class EngineGateway {
     if (way === null) {
       // `docker inspect` looks for a name among all kinds, one after the other.
       if (row.method === 'GET' && row.target.how === 'one') throw clustersProblem('no-such-object', { detail: missingMessage(row.target.kind, match.name) });
-      throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.` });
+      throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.${withReason(row.name)}` });
     }
     for (const operation of row.operations) {
       if (!this.access.mayUse(ctx, operation)) throw forbidden(`This credential does not allow ${operation}.`);
@@ -181,6 +191,7 @@ export class EngineGateway {
     this.judgeNeeds(call);
     const fresh = await this.judgeUses(call);
     await this.judgeImages(call);
+    await this.judgeNodes(call);
     try {
       await this.claim(call, fresh);
       await this.exchangeAuth(call);
@@ -352,6 +363,17 @@ export class EngineGateway {
     return [...fresh];
   }
 
+  /** What runs, runs where its maker may schedule. */
+  private async judgeNodes(call: Call): Promise<void> {
+    const { ctx, cluster, engine, ruling, target, match: { row } } = call;
+    if (!running.has(row.name)) return;
+    if (row.target.kind === 'container') {
+      this.scheduling.judgeContainer(ctx, cluster, await this.nodeFor(call, 'container'));
+      return;
+    }
+    await this.scheduling.judgeService({ ctx, cluster, engine, body: ruling.body, present: target?.raw['Spec'] ?? null, former: ruling.rollback ? target?.raw['PreviousSpec'] : null });
+  }
+
   // --- images
 
   private async judgeImages(call: Call): Promise<void> {
@@ -417,7 +439,7 @@ export class EngineGateway {
   private async look(call: Call, kind: EngineKind, id: string): Promise<Seen | null> {
     if (!canInspect(kind)) throw new Error(`calls on one ${kind} are not passed on`);
     // An empty or a stranger name would make another path of it: that of the list, for one.
-    if (kind !== 'image' && !objectName.test(id)) return null;
+    if (kind !== 'image' && kind !== 'plugin' && !objectName.test(id)) return null;
     const answer = await call.engine.inspect(inspectPath(kind, id));
     const seen = answer === null ? null : readSeen(kind, answer);
     if (kind !== 'exec' || !seen?.partOf) return seen;
@@ -576,6 +598,13 @@ export class EngineGateway {
         return { status, body: status >= 400 && !seesAll ? refusalFor(kind, status, body) : body };
       };
     }
+    if (row.name === 'DELETE /nodes/{id}' && call.target) {
+      const { id } = call.target;
+      return async (status, body) => {
+        if (status < 300) await this.scheduling.forget(ctx, cluster.id, [id]);
+        return { status, body };
+      };
+    }
     if (row.name === 'POST /containers/{id}/rename' && call.target) {
       const { id } = call.target;
       return async (status, body) => {
@@ -639,6 +668,11 @@ function versionFor(match: EngineMatch, engine: EngineClient): number {
   const newest = Number(engine.apiVersion.split('.')[1]);
   if (match.versioned && match.minor > newest) throw clustersProblem('call-too-new', { detail: `client version 1.${match.minor} is too new. Maximum supported API version is 1.${newest}` });
   return match.versioned ? Math.max(match.minor, Math.min(newest, 41)) : newest;
+}
+
+function withReason(row: string): string {
+  const why = whyRefused(row);
+  return why === null ? '' : ` ${why}`;
 }
 
 function forbidden(detail: string): Problem {
