@@ -435,6 +435,15 @@ create table clusters_engine_objects (
   constraint clusters_engine_objects_pkey PRIMARY KEY (id)
 );
 
+create table clusters_node_sets (
+  cluster_id uuid not null,
+  collections uuid[] not null,
+  hash text not null,
+  used_at timestamp with time zone not null,
+  constraint clusters_node_sets_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_node_sets_pkey PRIMARY KEY (cluster_id, hash)
+);
+
 create table clusters_objects (
   cluster_id uuid not null,
   created_at timestamp with time zone default now() not null,
@@ -445,6 +454,13 @@ create table clusters_objects (
   constraint clusters_objects_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
   constraint clusters_objects_kind_check CHECK ((kind = ANY (ARRAY['network'::text, 'secret'::text, 'config'::text, 'service'::text, 'volume'::text]))),
   constraint clusters_objects_pkey PRIMARY KEY (cluster_id, kind, name)
+);
+
+create table clusters_placed_nodes (
+  cluster_id uuid not null,
+  node_id text not null,
+  constraint clusters_placed_nodes_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_placed_nodes_pkey PRIMARY KEY (cluster_id, node_id)
 );
 
 create table clusters_pull_credentials (

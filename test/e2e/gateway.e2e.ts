@@ -345,6 +345,9 @@ describe('the engine gateway', () => {
     const placed = `/api/v1/clusters/local/nodes/${node!.id}/collection`;
     expect((await anns.send('PUT', placed, { collection: '/Shared/Private/ann' })).status).toBe(403);
     expect(await admin.send('PUT', placed, { collection: '/metal' })).toMatchObject({ status: 200, body: { collection: { path: '/metal' } } });
+    // Her former certificates have been revoked.
+    ann.remove();
+    ann = await Bundle.of(anns, gantry);
     const service = ['service', 'create', '-q', '--detach', '--endpoint-mode', 'dnsrr', '--replicas', '1', '--name', 'kept', image];
     const before = await everything();
     expect(ann.refused(...service)).toContain('node:schedule');
