@@ -437,30 +437,13 @@ create table clusters_engine_objects (
   constraint clusters_engine_objects_pkey PRIMARY KEY (id)
 );
 
-create table clusters_findings (
-  changed_at timestamp with time zone not null,
+create table clusters_node_sets (
   cluster_id uuid not null,
-  detail text default ''::text not null,
-  done text default ''::text not null,
-  engine_id text not null,
-  fault text default ''::text not null,
-  first_seen timestamp with time zone not null,
-  id uuid not null,
-  image text not null,
-  kind text not null,
-  last_seen timestamp with time zone not null,
-  name text not null,
-  node_id text not null,
-  note text default ''::text not null,
-  reason text not null,
-  state text not null,
-  undo jsonb,
-  constraint clusters_findings_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
-  constraint clusters_findings_kind_check CHECK ((kind = ANY (ARRAY['container'::text, 'network'::text, 'volume'::text, 'service'::text, 'secret'::text, 'config'::text, 'image'::text]))),
-  constraint clusters_findings_object UNIQUE (cluster_id, reason, kind, node_id, engine_id),
-  constraint clusters_findings_pkey PRIMARY KEY (id),
-  constraint clusters_findings_reason_check CHECK ((reason = ANY (ARRAY['unknown'::text, 'image-refused'::text]))),
-  constraint clusters_findings_state_check CHECK ((state = ANY (ARRAY['seen'::text, 'baseline'::text, 'flagged'::text, 'acknowledged'::text, 'quarantined'::text, 'releasing'::text, 'owned'::text, 'gone'::text])))
+  collections uuid[] not null,
+  hash text not null,
+  used_at timestamp with time zone not null,
+  constraint clusters_node_sets_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_node_sets_pkey PRIMARY KEY (cluster_id, hash)
 );
 
 create table clusters_objects (
@@ -473,6 +456,13 @@ create table clusters_objects (
   constraint clusters_objects_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
   constraint clusters_objects_kind_check CHECK ((kind = ANY (ARRAY['network'::text, 'secret'::text, 'config'::text, 'service'::text, 'volume'::text]))),
   constraint clusters_objects_pkey PRIMARY KEY (cluster_id, kind, name)
+);
+
+create table clusters_placed_nodes (
+  cluster_id uuid not null,
+  node_id text not null,
+  constraint clusters_placed_nodes_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_placed_nodes_pkey PRIMARY KEY (cluster_id, node_id)
 );
 
 create table clusters_pull_credentials (
@@ -820,19 +810,31 @@ create table trust_evidence (
 
 create table trust_policies (
   claims jsonb default '{}'::jsonb not null,
+  collection_id uuid default 
+CASE
+    WHEN (scope ~~ 'collection:%'::text) THEN (substr(scope, 12))::uuid
+    ELSE NULL::uuid
+END,
   created_at timestamp with time zone not null,
   id uuid not null,
   key_ids uuid[] not null,
   mode text not null,
   name text not null,
+  repository_id uuid default 
+CASE
+    WHEN (scope ~~ 'repository:%'::text) THEN (substr(scope, 12))::uuid
+    ELSE NULL::uuid
+END,
   scope text not null,
   threshold integer not null,
   updated_at timestamp with time zone not null,
   version integer default 1 not null,
   constraint trust_policies_check CHECK (((mode = 'off'::text) OR (cardinality(key_ids) >= threshold))),
+  constraint trust_policies_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES access_collections(id) ON DELETE CASCADE,
   constraint trust_policies_mode_check CHECK ((mode = ANY (ARRAY['off'::text, 'audit'::text, 'enforce'::text]))),
   constraint trust_policies_name UNIQUE (name),
   constraint trust_policies_pkey PRIMARY KEY (id),
+  constraint trust_policies_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES registry_repositories(id) ON DELETE CASCADE,
   constraint trust_policies_scope UNIQUE (scope),
   constraint trust_policies_threshold_check CHECK ((threshold >= 1))
 );
@@ -1009,7 +1011,11 @@ CREATE INDEX registry_repositories_account_id ON public.registry_repositories US
 
 CREATE INDEX registry_tags_digest ON public.registry_tags USING btree (repository_id, digest);
 
+CREATE INDEX trust_policies_collection_id ON public.trust_policies USING btree (collection_id);
+
 CREATE INDEX trust_policies_key_ids ON public.trust_policies USING gin (key_ids);
+
+CREATE INDEX trust_policies_repository_id ON public.trust_policies USING btree (repository_id);
 
 CREATE INDEX trust_signing_keys_account_id ON public.trust_signing_keys USING btree (account_id);
 

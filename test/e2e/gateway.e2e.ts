@@ -267,7 +267,44 @@ describe('the engine gateway', () => {
     expect(await everything()).toEqual(before);
     const [policy] = (await admin.get<{ items: { id: string; version: number }[] }>('/api/v1/signature-policies?environment=lab')).body.items;
     expect((await admin.send('DELETE', `/api/v1/signature-policies/${policy!.id}`, undefined, { 'if-match': `"${policy!.version}"` })).status).toBe(204);
-    expect(ann.ok('run', '--rm', '--network', 'none', '--entrypoint', '/bin/sh', image, '-c', 'echo runs')).toBe('runs');
+    const runs = ['run', '--rm', '--network', 'none', '--entrypoint', '/bin/sh', image, '-c', 'echo runs'];
+    expect(ann.ok(...runs)).toBe('runs');
+    for (const [kind, id] of [['collection', '/Shared/Private'], ['repository', 'acme/web']] as const) {
+      await made('/api/v1/signature-policies', { name: 'strict', [kind]: id, mode: 'enforce', keys: ['release'] });
+      const listed = (await admin.get<{ items: Record<string, unknown>[] }>(`/api/v1/signature-policies?${kind}=${encodeURIComponent(id)}`)).body.items;
+      expect(listed).toMatchObject([{ name: 'strict', environmentId: null, [`${kind}Id`]: expect.any(String) as string }]);
+      expect(ann.refused(...runs)).toContain('sign');
+      expect((await admin.send('DELETE', '/api/v1/signature-policies/strict', undefined, { 'if-match': '"1"' })).status).toBe(204);
+    }
+    expect((await admin.post('/api/v1/signature-policies', { name: 'both', environment: 'lab', repository: 'acme/web', mode: 'off', keys: [] })).status).toBe(400);
+    expect(ann.ok(...runs)).toBe('runs');
+  });
+
+  it('prunes for each person what is theirs', () => {
+    const made = (bundle: Bundle, owner: string): void => {
+      bundle.ok('network', 'create', `${owner}-net`);
+      bundle.ok('volume', 'create', `${owner}-volume`);
+    };
+    made(ann, 'anns');
+    made(bob, 'bobs');
+    raw.ok(['network', 'create', 'raw-net']);
+    raw.ok(['volume', 'create', 'raw-volume']);
+    ann.ok('create', '--name', 'anns-stopped', '--network', 'none', image);
+    ann.ok('run', '-d', '--name', 'anns-running', '--network', 'none', '-v', 'anns-kept:/data', image);
+    raw.ok(['create', '--name', 'raw-stopped', '--network', 'none', image]);
+    const left = (): string[][] => [['ps', '-a', '--format', '{{.Names}}'], ['volume', 'ls', '-q'], ['network', 'ls', '--filter', 'type=custom', '--format', '{{.Name}}']].map((argv) => names(raw.ok(argv)));
+    const [, volumes, networks] = left();
+    const said = ann.ok('system', 'prune', '--volumes', '-f');
+    for (const each of ['anns-net', 'anns-volume', 'Total reclaimed space']) expect(said).toContain(each);
+    expect(said).not.toMatch(/raw-|bobs-|anns-kept/);
+    expect(left()).toEqual([['anns-running', 'raw', 'raw-stopped'], volumes!.filter((each) => each !== 'anns-volume'), networks!.filter((each) => each !== 'anns-net')]);
+    expect(raw.ok(['images', '-q', image])).not.toBe('');
+    expect(bob.ok('volume', 'prune', '-f')).toContain('bobs-volume');
+    expect(bob.ok('network', 'prune', '-f')).toContain('bobs-net');
+    expect(left()).toEqual([['anns-running', 'raw', 'raw-stopped'], volumes!.filter((each) => !/^(?:ann|bob)s-volume$/.test(each)), networks!.filter((each) => !/^(?:ann|bob)s-net$/.test(each))]);
+    ann.ok('rm', '-f', 'anns-running');
+    ann.ok('volume', 'rm', 'anns-kept');
+    for (const argv of [['rm', 'raw-stopped'], ['volume', 'rm', 'raw-volume'], ['network', 'rm', 'raw-net']]) raw.ok(argv);
   });
 
   it('ends what runs within 2 s of the certificate’s end', async () => {
@@ -361,4 +398,33 @@ describe('the engine gateway', () => {
     const rows = (await admin.get<{ items: { detail: { name: string } }[] }>('/api/v1/audit?limit=200&action=cluster.finding')).body.items;
     expect([...new Set(rows.map(({ detail }) => detail.name))].filter((name) => !['raw', 'stray', image].includes(name))).toEqual([]);
   }, 300_000);
+
+  it('keeps what a person runs to the nodes on which that person may schedule', async () => {
+    expect((await admin.post('/api/v1/collections', { name: 'metal', parent: '/' })).status).toBe(201);
+    const [node] = (await admin.get<{ items: { id: string; collection: string | null }[] }>('/api/v1/clusters/local/nodes')).body.items;
+    expect(node!.collection).toBeNull();
+    const placed = `/api/v1/clusters/local/nodes/${node!.id}/collection`;
+    expect((await anns.send('PUT', placed, { collection: '/Shared/Private/ann' })).status).toBe(403);
+    expect(await admin.send('PUT', placed, { collection: '/metal' })).toMatchObject({ status: 200, body: { collection: { path: '/metal' } } });
+    // Her former certificates have been revoked.
+    ann.remove();
+    ann = await Bundle.of(anns, gantry);
+    const service = ['service', 'create', '-q', '--detach', '--endpoint-mode', 'dnsrr', '--replicas', '1', '--name', 'kept', image];
+    const before = await everything();
+    expect(ann.refused(...service)).toContain('node:schedule');
+    expect(ann.refused('run', '-d', '--network', 'none', image)).toContain('node:schedule');
+    expect([raw.ok(['service', 'ls', '-q']), await everything()]).toEqual(['', before]);
+    expect((await admin.post('/api/v1/grants', { subject: 'ann', role: 'scheduler', collection: '/metal' })).status).toBe(201);
+    ann.ok(...service);
+    const constraints = (): string[] => JSON.parse(raw.ok(['service', 'inspect', '-f', '{{json .Spec.TaskTemplate.Placement.Constraints}}', 'kept'])) as string[];
+    expect(constraints()).toEqual([expect.stringMatching(/^node\.labels\.io\.gantry\.nodes\.[0-9a-f]+==true$/)]);
+    const [own] = constraints() as [string];
+    expect(raw.ok(['node', 'inspect', '-f', '{{json .Spec.Labels}}', node!.id])).toContain(`"${own.slice('node.labels.'.length, -'==true'.length)}":"true"`);
+    await eventually('the task runs', () => ann.ok('service', 'ps', 'kept', '--format', '{{.CurrentState}}').startsWith('Running'), 60);
+    ann.ok('service', 'update', '--detach', '--constraint-rm', own, '--constraint-add', 'node.role==manager', 'kept');
+    expect(constraints()).toEqual(['node.role==manager', own]);
+    expect(ann.refused('service', 'update', '--detach', '--constraint-add', 'node.labels.io.gantry.nodes.x==true', 'kept')).toContain('come from Gantry');
+    expect(bob.refused('service', 'create', '--detach', image)).not.toBe('');
+    ann.ok('service', 'rm', 'kept');
+  });
 });

@@ -49,6 +49,7 @@ function fill(route: DeclaredRoute, at: Place, ids: Record<Place, Ids>): { path:
     'POST /api/v1/repositories': { namespace: x, name: 'fresh' }, 'PATCH /api/v1/repositories/:namespace/:name': { description: 'x' }, 'PUT /api/v1/repositories/:namespace/:name/teams/:team': { level: 'admin' },
     'POST /api/v1/signing-keys': { name: 'fresh', account: x, generate: true }, 'PATCH /api/v1/signing-keys/:key': { name: 'fresh' }, 'POST /api/v1/signing-keys/:key/signatures': { repository: `${x}/web`, tag: '1' },
     'POST /api/v1/signature-policies': { name: 'fresh', environment: `${x}-env`, mode: 'off', keys: [] }, 'PATCH /api/v1/signature-policies/:policy': { mode: 'off' },
+    'PUT /api/v1/clusters/:cluster/nodes/:node/collection': { collection: '/Shared' },
     'POST /api/v1/clusters': { name: 'fresh', endpoint: { kind: 'socket', path: '/run/nosuch.sock' } }, 'PATCH /api/v1/clusters/:cluster': { name: 'fresh' },
     'POST /api/v1/clusters/:cluster/findings/:finding/acknowledge': { note: 'x' }, 'POST /api/v1/clusters/:cluster/findings/:finding/adopt': { collection: '/Shared' },
     'POST /api/v1/environments': { name: 'fresh', account: x, cluster: 'c1' }, 'PATCH /api/v1/environments/:environment': { variables: {} },
@@ -187,6 +188,7 @@ describe('every route for every role, on one’s own, on others’ and on nothin
     if (typeof scope === 'object') return scope.kind;
     if (/\/teams\/:team/.test(route.path) && route.path.includes('/organizations/')) return 'team';
     if (route.path.endsWith('/explain')) return 'account';
+    if (route.path.endsWith('/signature-policies')) return 'environment';
     return route.path.endsWith('/plans') || route.path.endsWith('/deployments') ? 'application' : 'repository';
   };
   const ask = async (route: DeclaredRoute, name: string, at: Place): Promise<Sent> => {

@@ -109,10 +109,11 @@ export class Collections {
 
   /**
    * Moves a resource to another collection. Needs `collection:place` where it goes, and where it is.
+   * @param inherits it may lie in no collection of its own yet; then that counts by which it is judged
    * @throws request.not-found, request.forbidden, access.foreign-collection
    */
-  async move(ctx: Context, resource: ResourceRef, name: string, to: string): Promise<{ kind: string; id: string; collection: CollectionFacts }> {
-    const from = this.access.findPlacement(resource);
+  async move(ctx: Context, resource: ResourceRef, name: string, to: string, inherits = false): Promise<{ kind: string; id: string; collection: CollectionFacts }> {
+    const from = this.access.findPlacement(resource) ?? (inherits ? (this.access.collectionsAbove(resource)[0] ?? null) : null);
     if (from === null) throw requestProblem('not-found');
     this.access.assertCan(ctx, 'collection:place', { kind: 'collection', id: from.id });
     const target = await this.judged(ctx, 'collection:place', to, '/collection');

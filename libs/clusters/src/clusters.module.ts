@@ -6,12 +6,18 @@ import { Findings } from './findings/findings';
 import { Watcher } from './findings/watcher';
 import { AnswerFilters } from './gateway/filters';
 import { EngineGateway } from './gateway/gateway';
+import { NodeScheduling } from './gateway/node-scheduling';
 import { Ownership } from './gateway/ownership';
+import { OwnPrune } from './gateway/prune';
 import { PullCredentials } from './gateway/pull-credentials';
 import { Inventory } from './inventory';
 import { Apply, Judge } from './judgement';
 import { Relay } from './relay';
 
 /** Clusters, what is on them, judge and apply, the gateway. `ImageAdmission` and `GatewayImages` must be bound by a global module of the app. */
-@Module({ imports: [AuditModule, AccessModule], providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, EngineGateway, Findings, Watcher], exports: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, EngineGateway, Findings, Watcher] })
+@Module({
+  imports: [AuditModule, AccessModule],
+  providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, OwnPrune, NodeScheduling, EngineGateway, Findings, Watcher],
+  exports: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, NodeScheduling, EngineGateway, Findings, Watcher],
+})
 export class ClustersModule {}

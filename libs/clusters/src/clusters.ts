@@ -146,9 +146,10 @@ export class Clusters {
         // The lock waits for those who are just now placing something on the cluster, and keeps out the next.
         await this.db.query(tx, 'select 1 from clusters_clusters where id = $1 for update', [cluster.id]);
         const objects = await this.db.query<{ kind: string; id: string }>(tx, 'delete from clusters_engine_objects where cluster_id = $1 returning kind, id', [cluster.id]);
+        const nodes = await this.db.query<{ id: string }>(tx, 'delete from clusters_placed_nodes where cluster_id = $1 returning node_id as id', [cluster.id]);
         const result = await this.db.repo(tx, Cluster).delete({ id: cluster.id, version });
         if (result.affected !== 1) throw requestProblem('precondition-failed');
-        await this.access.unplaceAll(tx, [this.ref(cluster), ...objects]);
+        await this.access.unplaceAll(tx, [this.ref(cluster), ...objects, ...nodes.map(({ id }) => ({ kind: 'node', id }))]);
         await this.audit.record(tx, { action: 'cluster.delete', resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'success' });
       });
     } catch (error) {

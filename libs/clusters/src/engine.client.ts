@@ -238,6 +238,18 @@ export class EngineClient {
     return answer.Volumes ?? [];
   }
 
+  /** Bytes that a container has written over its image. */
+  async containerSize(id: string): Promise<number> {
+    return (await this.get<{ SizeRw?: number }>(`/containers/${encodeURIComponent(id)}/json`, {}, { size: '1' })).SizeRw ?? 0;
+  }
+
+  /** Bytes of volumes by name, where the engine knows. Before API 1.42 it measures everything else with them. */
+  async volumeSizes(): Promise<Map<string, number>> {
+    const more: Record<string, string> = compareVersions(this.apiVersion, '1.42') < 0 ? {} : { type: 'volume' };
+    const { Volumes } = await this.get<{ Volumes?: EngineVolume[] | null }>('/system/df', {}, more);
+    return new Map((Volumes ?? []).map(({ Name, UsageData }) => [Name, Math.max(0, UsageData?.Size ?? 0)]));
+  }
+
   secrets(filters: EngineFilters = {}): Promise<EngineSecret[]> {
     return this.list('/secrets', filters);
   }
@@ -309,6 +321,11 @@ export class EngineClient {
     }
   }
 
+  /** Replaces a node's spec, made from version `versionIndex`. @throws EngineError with `outOfSequence` when it has changed since */
+  async updateNode(id: string, versionIndex: number, spec: EngineNode['Spec']): Promise<void> {
+    await this.post(`/nodes/${encodeURIComponent(id)}/update`, { query: { version: String(versionIndex) }, body: spec });
+  }
+
   /** Removals answer false when there was nothing to remove. */
   removeService(id: string): Promise<boolean> {
     return this.remove(`/services/${encodeURIComponent(id)}`);
@@ -316,6 +333,16 @@ export class EngineClient {
 
   removeNetwork(id: string): Promise<boolean> {
     return this.remove(`/networks/${encodeURIComponent(id)}`);
+  }
+
+  /** A container that does not run. @throws EngineError 409 where it does */
+  removeContainer(id: string): Promise<boolean> {
+    return this.remove(`/containers/${encodeURIComponent(id)}`);
+  }
+
+  /** @throws EngineError 409 where it is in use */
+  removeVolume(name: string): Promise<boolean> {
+    return this.remove(`/volumes/${encodeURIComponent(name)}`);
   }
 
   removeSecret(id: string): Promise<boolean> {

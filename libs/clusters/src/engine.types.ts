@@ -131,6 +131,8 @@ export interface EngineContainer {
   Id: string;
   /** With a slash before each; what links call it has two. */
   Names?: string[] | null;
+  /** Seconds since 1970. */
+  Created?: number;
   Labels?: Record<string, string> | null;
   /** As it was asked for, or the image's id where that means another image by now. */
   Image?: string;
@@ -164,6 +166,7 @@ export interface EngineNetwork {
   Internal?: boolean;
   Attachable?: boolean;
   Ingress?: boolean;
+  ConfigOnly?: boolean;
   Labels?: Record<string, string> | null;
 }
 
@@ -175,6 +178,10 @@ export interface EngineVolume {
   CreatedAt?: string;
   Options?: Record<string, string> | null;
   Labels?: Record<string, string> | null;
+  /** Of the driver. */
+  Options?: Record<string, string> | null;
+  /** In answers on usage alone; -1: not known. */
+  UsageData?: { Size: number } | null;
 }
 
 /** A secret; engines never answer its data. */

@@ -11,6 +11,7 @@ export { ruleOnCall, type EngineRuling } from './engine-api/rule';
 export type { EngineKind, ImageName, Need, OwnLabel, Use, Value } from './engine-api/shape';
 export { engineTable, newestMinor, oldestMinor, type BodyPolicy, type Connection, type EngineRow, type Parameter, type ResponseFilter, type Target } from './engine-api/table';
 export { EngineGateway, type GatewayRequest } from './gateway/gateway';
+export { NodeScheduling } from './gateway/node-scheduling';
 export type { Passage } from './gateway/passage';
 export { GatewayImages } from './gateway/ports';
 export { claimLabel, claimSeconds, engineObjectsChannel, Ownership, type ClaimWish, type OwnedName, type Swept } from './gateway/ownership';

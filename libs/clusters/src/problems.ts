@@ -19,6 +19,7 @@ export const clustersProblem = defineProblems('clusters', {
   'image-not-pinned': { kind: 'unprocessable', title: 'The image is not pinned', description: 'Only `<registry>/<namespace>/<name>@sha256:<digest>` can run, so that what was checked is what runs.' },
   'image-foreign': { kind: 'unprocessable', title: 'The image is not from this registry', description: 'Push the image to this registry first; nodes run nothing from elsewhere.' },
   'image-refused': { kind: 'forbidden', title: 'The signature policy refuses the image', description: 'The reason is in `reason` and `detail`. Sign the digest with a key that the policy demands.' },
+  'no-node': { kind: 'forbidden', title: 'There is no node on which this may run', description: 'Nodes in collections take the work of those who have `node:schedule` there; ask an administrator.' },
   'no-such-object': { kind: 'not-found', title: 'There is no such object', description: 'Either it is not there, or you may not know of it.' },
   'call-forbidden': { kind: 'forbidden', title: 'The call is not allowed', description: 'The operation that is missing is named in `detail`; docs/engine-api.md tells what needs which.' },
   'call-too-new': { kind: 'invalid', title: 'The engine does not speak this version', description: 'Clients that negotiate settle on an older one by themselves; others take it from DOCKER_API_VERSION.' },

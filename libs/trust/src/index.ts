@@ -1,3 +1,4 @@
+export { CountingScopes } from './counting-scopes';
 export { EnrolledKey, SignaturePolicy, trustEntities, VerdictRow, type VerdictKey } from './entities';
 export { REASON_CODES, type Evidence, type Finding, type ReasonCode, type RejectedCandidate, type SignatureFormat, type VerifiedSignature } from './formats/findings';
 export { collectSignatures } from './formats/collect';

@@ -161,6 +161,8 @@ export class SignaturePolicies {
     try {
       return await this.db.transaction(ctx, work);
     } catch (error) {
+      // 23503: the collection or repository went away meanwhile.
+      if ((error as { driverError?: { code?: string } }).driverError?.code === '23503') throw requestProblem('not-found', { cause: error });
       if (isUniqueViolation(error, 'trust_policies_scope')) throw trustProblem('policy-exists');
       if (isUniqueViolation(error, 'trust_policies_name')) throw requestProblem('name-taken', { errors: [{ pointer: '/name', detail: 'another signature policy has this name' }] });
       throw error;

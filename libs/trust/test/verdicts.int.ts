@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Access, Accounts } from '@gantry/access';
+import { Access, Accounts, Collections } from '@gantry/access';
 import { contextOf } from '@gantry/access/testing';
 import { Audit } from '@gantry/audit';
 import { Clock, Leases, makeContext, Problem, Sealer, uuidv7, type Context } from '@gantry/platform';
@@ -10,8 +10,8 @@ import { testContext } from '@gantry/platform/testing';
 import { Images, Repositories } from '@gantry/registry';
 import { auditRows, distributionProgram, imageType, makeImage, openRegistryRooms, type RegistryRooms } from '../../registry/testing';
 import {
-  generateSigningKey, mergeReferrersIndex, parseSigningKey, sha256Digest, SignaturePolicies, signBundle, Signer, SigningKeys, signLegacy, TrustAdmission, trustEntities, Verdicts,
-  type ReasonCode, type Verdict, type VerdictQuestion,
+  CountingScopes, generateSigningKey, mergeReferrersIndex, parseSigningKey, sha256Digest, SignaturePolicies, signBundle, Signer, SigningKeys, signLegacy, TrustAdmission, trustEntities, Verdicts,
+  findScopeResource, type ReasonCode, type SignaturePolicy, type Verdict, type VerdictQuestion,
 } from '../src';
 import { referrersTag } from '../src/formats/bundle-v03';
 import { COSIGN_PINS, Cosign, findTool, RegistryRepository, readFixtures, startScratchRegistry, type FixtureCase } from '../testing';
@@ -185,12 +185,50 @@ describe('trust', () => {
   it('answers clusters through the admission port', async () => {
     const fixture = fixtures.cases.find((candidate) => candidate.name === 'sig')!;
     const repository = await replay(fixture);
-    const admission = new TrustAdmission(verdicts);
+    const admission = new TrustAdmission(verdicts, new CountingScopes(rooms.access, rooms.app.get(Repositories), policies));
     const good = await admission.admit(owner, { repository, digest: fixture.image.digest, scope: await newScope({ keys: ['alice'] }) });
     expect(good).toMatchObject({ allowed: true, reason: null });
     expect(await verdicts.find(system, good.verdictId!)).toMatchObject({ allowed: true });
     expect(await admission.admit(owner, { repository, digest: fixture.image.digest, scope: await newScope({ keys: ['bob'] }) })).toMatchObject({ allowed: false, reason: 'UNTRUSTED_KEY' });
     expect(await problem(verdicts.verdict(owner, { repository, digest: 'sha256:abc', scope: await newScope() }))).toBe('request.invalid');
+  });
+
+  it('lets the policies of the repository and of the collections above count in an environment', async () => {
+    const fixture = fixtures.cases.find((candidate) => candidate.name === 'sig')!;
+    const repository = await replay(fixture);
+    const { digest } = fixture.image;
+    const admission = new TrustAdmission(verdicts, new CountingScopes(rooms.access, rooms.app.get(Repositories), policies));
+    const { id: repositoryId } = (await rooms.app.get(Repositories).find(system, repository))!;
+    const trees = new Collections(rooms.db, clock, rooms.access, rooms.audit);
+    const inner = await trees.create(owner, { parent: (await trees.create(owner, { parent: '/Organizations/acme', name: 'outer' })).path, name: 'inner' });
+    const scope = await newScope({ keys: ['alice'] });
+    await rooms.access.place(system, findScopeResource(scope)!, inner.id);
+    const admit = async (): Promise<string> => ((answer) => (answer.allowed ? 'allowed' : String(answer.reason)))(await admission.admit(owner, { repository, digest, scope }));
+    const stand = (of: string, name: string, key: string, mode: 'off' | 'audit' | 'enforce' = 'enforce'): Promise<SignaturePolicy> => policies.create(owner, { scope: of, name, mode, keyIds: [keyIds[key]!], threshold: 1, claims: {} });
+    expect(await admit()).toBe('allowed');
+    const ofRepository = await stand(`repository:${repositoryId}`, 'of-repository', 'bob');
+    expect(await admit()).toBe('UNTRUSTED_KEY');
+    expect((await admission.strictest(owner, { repository, digest, scope }, { store: false })).policyId).toBe(ofRepository.id);
+    await policies.update(owner, 'of-repository', 1, { mode: 'audit' });
+    expect(await admit()).toBe('allowed');
+    await policies.delete(owner, 'of-repository', 2);
+    await stand(`collection:${inner.parentId}`, 'of-outer', 'bob');
+    expect(await admit()).toBe('UNTRUSTED_KEY');
+    await policies.update(owner, 'of-outer', 1, { keyIds: [keyIds['alice']!] });
+    expect(await admit()).toBe('allowed');
+    await stand(`collection:${inner.id}`, 'of-inner', 'bob');
+    expect(await admit()).toBe('UNTRUSTED_KEY');
+    // A member sees it, and changes nothing; a stranger sees nothing.
+    expect((await policies.get(member, 'of-inner')).mode).toBe('enforce');
+    expect(await problem(policies.delete(member, 'of-inner', 1))).toBe('request.forbidden');
+    expect(await problem(policies.get(stranger, 'of-inner'))).toBe('request.not-found');
+    expect((await policies.list(stranger, { limit: 10, scope: `collection:${inner.id}` })).items).toEqual([]);
+    // With the collection goes its policy.
+    await rooms.access.unplace(system, findScopeResource(scope)!);
+    await trees.delete(owner, inner.id, 1);
+    expect(await policies.find(system, 'of-inner')).toBeNull();
+    expect(await problem(stand(`collection:${inner.id}`, 'of-nothing', 'bob'))).toBe('request.not-found');
+    await policies.delete(owner, 'of-outer', 2);
   });
 
   it('decides anew each time, but writes what the same request was told just now only once', async () => {

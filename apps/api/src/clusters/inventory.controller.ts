@@ -1,6 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
 import { z } from 'zod';
-import { Inventory } from '@gantry/clusters';
+import { Inventory, NodeScheduling } from '@gantry/clusters';
 import { idOrName, In, listOf, page, Route, type Input, type RouteOptions } from '../http/route';
 
 const params = z.strictObject({ cluster: idOrName });
@@ -9,7 +9,11 @@ const common = { id: z.string(), name: z.string(), labels };
 const node = z.object({
   id: z.string(), hostname: z.string(), role: z.string(), leader: z.boolean(), availability: z.string(), state: z.string(), message: z.string(), address: z.string(),
   engineVersion: z.string(), os: z.string(), architecture: z.string(), cpus: z.number(), memoryBytes: z.number(), labels,
+  collection: z.string().nullable().describe('path of the collection in which the node lies itself; null: it takes work of everybody'),
 });
+const nodeParams = z.strictObject({ cluster: idOrName, node: idOrName });
+const nodePlace = z.strictObject({ collection: idOrName.describe('id or path') });
+const nodePlaced = z.object({ kind: z.string(), id: z.string(), collection: z.object({ id: z.string(), path: z.string() }) });
 const service = z.object({
   ...common, stack: z.string().nullable(), image: z.string(), mode: z.string(), replicas: z.number().nullable(), updateState: z.string().nullable(), updateMessage: z.string(),
   environment: z.array(z.string()), ports: z.array(z.object({ protocol: z.string(), target: z.number(), published: z.number().nullable(), mode: z.string() })),
@@ -37,11 +41,24 @@ type Listing = Input<z.output<typeof params>, z.output<typeof page>>;
 /** What is on a cluster, as its engine tells it now. */
 @Controller('api/v1/clusters')
 export class InventoryController {
-  constructor(@Inject(Inventory) private readonly inventory: Inventory) {}
+  constructor(
+    @Inject(Inventory) private readonly inventory: Inventory,
+    @Inject(NodeScheduling) private readonly scheduling: NodeScheduling,
+  ) {}
 
   @Route(listing('nodes', node))
-  nodes(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
-    return this.inventory.nodes(ctx, cluster, query);
+  async nodes(@In() { ctx, params: { cluster }, query }: Listing): Promise<unknown> {
+    const { items, next } = await this.inventory.nodes(ctx, cluster, query);
+    return { items: items.map((each) => ({ ...each, collection: this.scheduling.findCollection(each.id)?.path ?? null })), next };
+  }
+
+  @Route({
+    method: 'PUT', path: ':cluster/nodes/:node/collection', summary: 'Put a node into a collection',
+    description: 'From then on it takes the work of those who have `node:schedule` there; needs the right to place there and where the cluster and the node are. A node that was never put anywhere takes everybody’s.',
+    operation: 'collection:place', scope: { kind: 'cluster', param: 'cluster' }, params: nodeParams, body: nodePlace, response: nodePlaced, audit: 'resource.move',
+  })
+  place(@In() { ctx, params: { cluster, node: id }, body }: Input<z.output<typeof nodeParams>, unknown, z.output<typeof nodePlace>>): Promise<unknown> {
+    return this.scheduling.place(ctx, cluster, id, body.collection);
   }
 
   @Route(listing('services', service, 'Environment variables are named; their values are not shown.'))

@@ -62,6 +62,10 @@ export async function pass(engine: RawEngine, request: IncomingMessage, response
   const uploads = passage.body === 'stream' && passage.connection !== 'hijack';
   const stop = watch(passage, limits, request.socket, { uploads: () => uploads && !request.complete, waits: () => response.writableNeedDrain || request.socket.writableNeedDrain, cut: () => cut() });
   try {
+    if (passage.answer) {
+      status = await answerOwn(passage.answer, request, response);
+      return;
+    }
     const answer = await ask(engine, { caller: response, input: uploads ? request : null, upgrade: passage.connection === 'hijack' ? 'tcp' : null, headers: {} }, passage, limits);
     if (!answer) return;
     status = answer.message.statusCode ?? 0;
@@ -112,6 +116,20 @@ export async function passDuplex(engine: RawEngine, request: IncomingMessage, so
     stop();
     passage.ended?.(status);
   }
+}
+
+/** Answers in the engine's place; what goes on when the caller goes is told so. */
+async function answerOwn(own: NonNullable<Passage['answer']>, request: IncomingMessage, response: ServerResponse): Promise<number> {
+  const gone = new AbortController();
+  const leave = (): void => gone.abort();
+  response.once('close', leave);
+  const { status, body } = await own(gone.signal);
+  response.off('close', leave);
+  if (!response.destroyed) {
+    response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length });
+    endAnswer(request, response, body);
+  }
+  return status;
 }
 
 // --- asking the engine

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { Access } from '@gantry/access';
 import { requestProblem } from '@gantry/platform';
 import { Images } from '@gantry/registry';
-import { REASON_CODES, trustProblem, Verdicts } from '@gantry/trust';
+import { REASON_CODES, TrustAdmission, trustProblem } from '@gantry/trust';
 import { Resources } from '../http/resources';
 import { idOrName, In, Route, time, type Input } from '../http/route';
 import { digest } from './shapes';
@@ -39,7 +39,7 @@ const verdict = z.object({
 @Controller('api/v1/images')
 export class VerdictsController {
   constructor(
-    @Inject(Verdicts) private readonly verdicts: Verdicts,
+    @Inject(TrustAdmission) private readonly admission: TrustAdmission,
     @Inject(Images) private readonly images: Images,
     @Inject(Access) private readonly access: Access,
     @Inject(Resources) private readonly resources: Resources,
@@ -47,7 +47,7 @@ export class VerdictsController {
 
   @Route({
     method: 'GET', path: ':namespace/:name/:digest/verdict', summary: 'May this image run in an environment?',
-    description: 'Verifies the image’s signatures now, by the policy of `environment`, and says what each candidate turned out to be.',
+    description: 'Verifies the image’s signatures now, by the policies that count in `environment` (its own, the repository’s, those of its collections), and says what each candidate turned out to be.',
     operation: 'image:verdict', scope: ({ params }, find) => find('repository', `${params['namespace']}/${params['name']}`), params: imageParams, query: verdictQuery, response: verdict,
   })
   async get(@In() { ctx, params, query }: Input<z.output<typeof imageParams>, z.output<typeof verdictQuery>>): Promise<unknown> {
@@ -56,6 +56,6 @@ export class VerdictsController {
     this.access.assertCan(ctx, 'environment:view', environment);
     const repository = `${params.namespace}/${params.name}`;
     if ((await this.images.resolve(ctx, repository, params.digest)) === null) throw trustProblem('image-unknown');
-    return this.verdicts.verdict(ctx, { repository, digest: params.digest, scope: `${environment.kind}:${environment.id}` }, { store: false });
+    return this.admission.strictest(ctx, { repository, digest: params.digest, scope: `${environment.kind}:${environment.id}` }, { store: false });
   }
 }

@@ -1,4 +1,4 @@
-import { howPassed } from '../gateway/ways';
+import { howPassed, whyRefused } from '../gateway/ways';
 import type { BodyPolicy, EngineRow, Parameter, ResponseFilter } from './table';
 import { engineTable, newestMinor, oldestMinor } from './table';
 import type { Mark, Shape } from './shape';
@@ -68,7 +68,7 @@ function answerText(row: EngineRow): string {
 /** docs/engine-api.md: what needs which operation, as the table has it. */
 export function engineApiPage(): string {
   const rows = engineTable.map((row) =>
-    `| ${code(row.name)} | 1.${row.since} | ${row.operations.map(code).join(' ') || 'a sign-in'} | ${parameters(row)} | ${bodyText(row.body)} | ${answerText(row)} | ${row.audit === 'never' ? '' : row.audit} | ${howPassed(row.name) === null ? 'not yet' : ''} |`);
+    `| ${code(row.name)} | 1.${row.since} | ${row.operations.map(code).join(' ') || 'a sign-in'} | ${parameters(row)} | ${bodyText(row.body)} | ${answerText(row)} | ${row.audit === 'never' ? '' : row.audit} | ${howPassed(row.name) !== null ? '' : whyRefused(row.name) === null ? 'not yet' : 'no'} |`);
   const options: string[] = [];
   const seen = new Map<Shape, string>();
   for (const row of engineTable) {
@@ -90,7 +90,7 @@ export function engineApiPage(): string {
   }
   return [
     '# The Docker Engine API through Gantry', '',
-    `Every path of the Engine API, 1.${oldestMinor} to 1.${newestMinor}, and what it takes. Whatever is not here, or here with “not yet”, is answered 403. Members of bodies and query parameters that the API does not have are refused, also where only case differs; what is passed on is Gantry’s own writing of what it read.`, '',
+    `Every path of the Engine API, 1.${oldestMinor} to 1.${newestMinor}, and what it takes. Whatever is not here, or here with “not yet” or “no”, is answered 403. Members of bodies and query parameters that the API does not have are refused, also where only case differs; what is passed on is Gantry’s own writing of what it read.`, '',
     'Operations are needed on the object that the path names, or on the collection of what is made; [operations.md](operations.md) says which role has which. Audit: `always`, or `policy` where the policy asks for it (today: always). How to connect: [gateway.md](gateway.md).', '',
     '| call | since | operation | query parameters | body | answer | audit | passed on |', '|---|---|---|---|---|---|---|---|', ...rows, '',
     '## Options that ask for more', '', 'Beyond the call’s own operation, when they are set. Values that change nothing (absent, empty, false, 0) ask for nothing, unless it says so.', '', ...options,

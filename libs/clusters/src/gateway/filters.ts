@@ -47,6 +47,7 @@ const lists: Partial<Record<EngineKind, Listed>> = {
   network: { wanted: [['Id'], ['Name']], read: ([id, name]) => (id ? { kind: 'network', id, name: name ?? '', partOf: null } : null) },
   volume: { wanted: [['Name']], read: ([name]) => (name ? { kind: 'volume', id: name, name, partOf: null } : null) },
   task: { wanted: [['ID'], ['ServiceID']], read: ([id, service]) => (id ? { kind: 'task', id, name: '', partOf: service ? { kind: 'service', id: service } : null } : null) },
+  plugin: { wanted: [['Id']], read: ([id]) => (id ? { kind: 'plugin', id, name: '', partOf: null } : null) },
   service: byId('service'), secret: byId('secret'), config: byId('config'), node: byId('node'),
 };
 
@@ -121,7 +122,7 @@ export class AnswerFilters {
   }
 
   private sees(wish: AnswerWish, seen: Named | null): boolean {
-    const operation = seen === null ? undefined : views[seen.kind];
+    const operation = seen === null ? undefined : seen.kind === 'plugin' ? 'plugin:view' : views[seen.kind];
     return seen !== null && operation !== undefined && this.access.can(wish.ctx, operation, refOf(wish.owners, wish.clusterId, seen)).allowed;
   }
 

@@ -13,6 +13,7 @@ import { EngineError, type EngineClient, type RegistryAuth } from '../engine.cli
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
+import { NodeScheduling } from './node-scheduling';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
 import { claimLabel, Ownership } from './ownership';
 import type { ClusterOwnership, OwnedKind } from './ownership-index';
@@ -21,12 +22,13 @@ import { dockerfilePaths, judgedContext } from './build-context';
 import { readDockerfile, readTriggers } from './dockerfile';
 import { buildArgsOf, namingRows, ownCredentials, parseForeign, queryValues, remedy, signInOf, withQuery } from './images';
 import { GatewayImages } from './ports';
+import { OwnPrune } from './prune';
 import { PullCredentials } from './pull-credentials';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
 import { judgeStanding } from './standing';
 import { filteredQuery } from './usage-query';
-import { howPassed, type Way } from './ways';
+import { howPassed, whyRefused, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
 export const sealLabel = 'io.gantry.seal';
@@ -108,6 +110,8 @@ export class EngineGateway {
     private readonly admission: ImageAdmission,
     private readonly filters: AnswerFilters,
     private readonly credentials: PullCredentials,
+    private readonly prunes: OwnPrune,
+    private readonly scheduling: NodeScheduling,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -168,6 +172,14 @@ export class EngineGateway {
         this.logger.debug({ cluster: clusterId, error: error.message }, 'whose the objects of a cluster are could not be compared with what it has');
       }
     }
+    for (const clusterId of await this.scheduling.clusterIds(ctx)) {
+      try {
+        await this.scheduling.reconcile(ctx, clusterId);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        this.logger.debug({ cluster: clusterId, error: error.message }, 'the labels of a cluster’s nodes could not be compared with where they lie');
+      }
+    }
     await this.credentials.sweep(ctx);
   }
 
@@ -179,7 +191,7 @@ export class EngineGateway {
     if (way === null) {
       // `docker inspect` looks for a name among all kinds, one after the other.
       if (row.method === 'GET' && row.target.how === 'one') throw clustersProblem('no-such-object', { detail: missingMessage(row.target.kind, match.name) });
-      throw clustersProblem('not-passed-on', { detail: row.connection === 'upgrade' ? 'BuildKit is not passed on: build with DOCKER_BUILDKIT=0.' : `${row.name} is not passed on.` });
+      throw clustersProblem('not-passed-on', { detail: row.connection === 'upgrade' ? 'BuildKit is not passed on: build with DOCKER_BUILDKIT=0.' : `${row.name} is not passed on.${withReason(row.name)}` });
     }
     for (const operation of row.operations) {
       if (!this.access.mayUse(ctx, operation)) throw forbidden(`This credential does not allow ${operation}.`);
@@ -193,6 +205,7 @@ export class EngineGateway {
     };
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
+    if (row.target.how === 'prune' && !row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind))) return this.prunePassage(call);
     this.judgeLabels(call);
     this.judgeRollback(call);
     this.judgeRegistries(call);
@@ -200,6 +213,7 @@ export class EngineGateway {
     const fresh = await this.judgeUses(call);
     await this.judgeImages(call);
     if (starting.has(row.name)) await this.judgeStart(call);
+    await this.judgeNodes(call);
     try {
       await this.claim(call, fresh);
       await this.exchangeAuth(call);
@@ -239,14 +253,7 @@ export class EngineGateway {
         if (row.target.kind === 'image') call.pullable = await this.images.pullable(ctx);
         return;
       case 'prune':
-        if (row.target.kind === 'image' || row.target.kind === 'build') {
-          this.judgeImagePrune(call);
-          return;
-        }
-        // The engine prunes all that is unused, whoever's it is.
-        for (const operation of row.operations) {
-          if (!this.seesAll(ctx, operation, row.target.kind)) throw clustersProblem('not-passed-on', { detail: `${row.name} would reach what others own; remove what is yours by name.` });
-        }
+        // The engine prunes all that is unused, whoever's it is: `prunePassage` does it for who does not see everything.
         return;
       case 'create':
         call.collectionId = this.collectionFor(call);
@@ -316,20 +323,6 @@ export class EngineGateway {
       if (!named || !(await this.images.mayPush(call.ctx, named.path))) throw forbidden('Names are taken from images by who may push to their repository; this image has one that you may not take away.');
       call.written.push({ reference: each, path: named.path });
     }
-  }
-
-  /** Images without a name and the builders' leftovers are nobody's: who does not see everything has none of them to prune. */
-  private judgeImagePrune(call: Call): void {
-    const { ctx, match: { row } } = call;
-    if (row.operations.every((operation) => this.seesAll(ctx, operation, 'image'))) {
-      for (const operation of row.operations) this.require(call, { operation, ref: systemResource }, () => 'page not found');
-      return;
-    }
-    this.requireAtHome(call);
-    // The engine's own answer to a prune of nothing.
-    const none = randomUUID();
-    const filters = row.target.kind === 'image' ? { dangling: { true: true }, label: { [`io.gantry.none=${none}`]: true } } : { id: { [none]: true } };
-    call.query = `?filters=${encodeURIComponent(JSON.stringify(filters))}`;
   }
 
   /** The collection that the label asks for, or the caller's own: the user's, or the robot's owner's. */
@@ -427,6 +420,17 @@ export class EngineGateway {
       if (call.match.row.name === 'POST /commit') call.query = withQuery(call.ruling.query, { container: seen.id });
     }
     return [...fresh];
+  }
+
+  /** What runs, runs where its maker may schedule. */
+  private async judgeNodes(call: Call): Promise<void> {
+    const { ctx, cluster, engine, ruling, target, match: { row } } = call;
+    if (!running.has(row.name)) return;
+    if (row.target.kind === 'container') {
+      this.scheduling.judgeContainer(ctx, cluster, await this.nodeFor(call, 'container'));
+      return;
+    }
+    await this.scheduling.judgeService({ ctx, cluster, engine, body: ruling.body, present: target?.raw['Spec'] ?? null, former: ruling.rollback ? target?.raw['PreviousSpec'] : null });
   }
 
   // --- images
@@ -636,7 +640,7 @@ export class EngineGateway {
   private async look(call: Call, kind: EngineKind, id: string): Promise<Seen | null> {
     if (!canInspect(kind)) throw new Error(`calls on one ${kind} are not passed on`);
     // An empty or a stranger name would make another path of it: that of the list, for one.
-    if (kind !== 'image' && !objectName.test(id)) return null;
+    if (kind !== 'image' && kind !== 'plugin' && !objectName.test(id)) return null;
     const answer = await call.engine.inspect(inspectPath(kind, id));
     const seen = answer === null ? null : readSeen(kind, answer);
     if (kind !== 'exec' || !seen?.partOf) return seen;
@@ -794,6 +798,17 @@ export class EngineGateway {
     }
   }
 
+  /** A prune that the engine is not asked for: what the caller may remove is removed one by one. */
+  private prunePassage({ ctx, cluster, engine, owners, ruling, checks, match }: Call): Passage {
+    const { row } = match;
+    const prune = this.prunes.prepare({ ctx, cluster, engine, owners, kind: row.target.kind, operations: row.operations, call: row.name, filters: ruling.filters, minor: versionFor(match, engine) });
+    return {
+      method: row.method, target: match.path, body: null, headers: {}, connection: row.connection, filter: null, whole: null, ended: null,
+      answer: async (signal) => ({ status: 200, body: await prune(signal) }),
+      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
+    };
+  }
+
   private wholeOf(call: Call, seesAll: boolean): Passage['whole'] {
     const { ctx, cluster, ruling, match: { row } } = call;
     if (call.claims.length > 0) return async (status, body) => this.made(call, status, body);
@@ -810,6 +825,13 @@ export class EngineGateway {
     }
     // Engines say which containers use an image.
     if (row.name === 'DELETE /images/{name}' && !seesAll) return async (status, body) => ({ status, body: status >= 400 ? refusalFor('image', status, body) : body });
+    if (row.name === 'DELETE /nodes/{id}' && call.target) {
+      const { id } = call.target;
+      return async (status, body) => {
+        if (status < 300) await this.scheduling.forget(ctx, cluster.id, [id]);
+        return { status, body };
+      };
+    }
     if (row.name === 'POST /containers/{id}/rename' && call.target) {
       const { id } = call.target;
       return async (status, body) => {
@@ -894,6 +916,11 @@ function pushed({ match }: Call): string {
 /** All names of an image, with tags and with digests. */
 function namesOf(seen: Seen): string[] {
   return [seen.raw['RepoTags'], seen.raw['RepoDigests']].flat().filter((name) => typeof name === 'string');
+}
+
+function withReason(row: string): string {
+  const why = whyRefused(row);
+  return why === null ? '' : ` ${why}`;
 }
 
 function forbidden(detail: string): Problem {

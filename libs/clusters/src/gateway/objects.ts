@@ -56,6 +56,8 @@ const kinds: Partial<Record<EngineKind, Kind>> = {
   task: { inspect: at('tasks'), read: (raw) => ({ id: text(raw['ID']), name: '', labels: {}, partOf: { kind: 'service', id: text(raw['ServiceID']) } }), missing: (id) => `task ${id} not found` },
   secret: { inspect: at('secrets'), read: (raw) => ({ id: text(raw['ID']), ...spec(raw) }), missing: (id) => `secret ${id} not found` },
   config: { inspect: at('configs'), read: (raw) => ({ id: text(raw['ID']), ...spec(raw) }), missing: (id) => `config ${id} not found` },
+  // Names of plugins have slashes; the table lets no dot segments through.
+  plugin: { inspect: (id) => `/plugins/${id}/json`, read: (raw) => ({ id: text(raw['Id']), name: text(raw['Name']), labels: {} }), missing: (id) => `plugin "${id}" not found` },
   node: { inspect: at('nodes'), read: (raw) => ({ id: text(raw['ID']), ...spec(raw) }), missing: (id) => `node ${id} not found` },
 };
 

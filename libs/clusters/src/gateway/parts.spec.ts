@@ -3,7 +3,7 @@ import { inspectPath, missingMessage, readSeen } from './objects';
 import { OwnershipIndex } from './ownership-index';
 import { parseReference } from './references';
 import { refOf } from './refs';
-import { howPassed } from './ways';
+import { howPassed, whyRefused } from './ways';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 
@@ -33,9 +33,13 @@ describe('what goes on', () => {
       if (howPassed(name)!.registryAuth) expect([name, registryAuth]).toEqual([name, true]);
     }
     expect(passed.filter(({ name }) => howPassed(name)!.registryAuth).map(({ name }) => name)).toEqual(['POST /images/create', 'POST /images/{name}/push', 'GET /distribution/{name}/json', 'POST /build']);
-    for (const area of ['/plugins', '/session', '/grpc', '/swarm/', '/images/search', '/build/cancel']) {
-      expect(passed.filter(({ path }) => path.startsWith(area)).map(({ name }) => name)).toEqual([]);
-    }
+    const within = (area: string): string[] => passed.filter(({ path }) => path.startsWith(area)).map(({ name }) => name).sort();
+    for (const area of ['/session', '/grpc', '/images/search', '/build/cancel']) expect(within(area)).toEqual([]);
+    // Plugins are looked at; what makes a swarm, or ends it, is for the engine's own socket.
+    expect(within('/plugins')).toEqual(['GET /plugins', 'GET /plugins/{name}/json']);
+    expect(within('/swarm/')).toEqual(['GET /swarm/unlockkey', 'POST /swarm/unlock', 'POST /swarm/update']);
+    for (const { name } of engineTable) if (howPassed(name) !== null) expect([name, whyRefused(name)]).toEqual([name, null]);
+    for (const name of ['POST /swarm/leave', 'POST /swarm/init', 'POST /swarm/join', 'POST /plugins/pull', 'POST /plugins/{name}/enable']) expect(whyRefused(name)).toMatch(/itself/);
   });
 
   it('asks for an operation wherever it tells or changes anything', () => {

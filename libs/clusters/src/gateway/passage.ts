@@ -20,6 +20,8 @@ export interface Passage {
    * 1 MiB), answers what is sent instead. Called for every status. Null: not needed.
    */
   whole: ((status: number, body: Buffer) => Promise<{ status: number; body: Buffer }>) | null;
+  /** What is answered in the engine's place, which is then not asked; `signal`: the caller has gone. Nothing: the engine answers. */
+  answer?: (signal: AbortSignal) => Promise<{ status: number; body: Buffer }>;
   /** Whether the caller may still do this; asked about once a second while bytes flow either way, and at `recheck`. */
   stillAllowed: () => Promise<boolean>;
   /** Called once when all is over: the engine's status, or null where it never answered. */

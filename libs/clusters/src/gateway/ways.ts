@@ -7,8 +7,8 @@ export interface Way {
 const plainly: Way = { registryAuth: false };
 
 /**
- * The rows that go on. Every other row of the table is refused until all of its rules are kept: BuildKit's sessions, the search of registries, the
- * swarm's own making, and plugins.
+ * The rows that go on. Every other row of the table is refused until all of its rules are kept: BuildKit's sessions and the search of registries;
+ * and for good where `reasons` says why.
  */
 const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
   ...[
@@ -24,10 +24,28 @@ const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
     'GET /volumes', 'GET /volumes/{name}', 'POST /volumes/create', 'DELETE /volumes/{name}', 'POST /volumes/prune',
     'GET /services', 'GET /services/{id}', 'POST /services/create', 'POST /services/{id}/update', 'DELETE /services/{id}', 'GET /services/{id}/logs', 'GET /tasks', 'GET /tasks/{id}', 'GET /tasks/{id}/logs',
     'GET /secrets', 'POST /secrets/create', 'GET /secrets/{id}', 'DELETE /secrets/{id}', 'POST /secrets/{id}/update', 'GET /configs', 'POST /configs/create', 'GET /configs/{id}', 'DELETE /configs/{id}', 'POST /configs/{id}/update',
-    'GET /nodes', 'GET /nodes/{id}', 'POST /nodes/{id}/update', 'GET /swarm',
+    'GET /nodes', 'GET /nodes/{id}', 'POST /nodes/{id}/update', 'DELETE /nodes/{id}', 'GET /swarm', 'POST /swarm/update', 'GET /swarm/unlockkey', 'POST /swarm/unlock', 'PUT /volumes/{name}',
+    'GET /plugins', 'GET /plugins/{name}/json',
   ].map((name): [string, Way] => [name, plainly]),
   ...['POST /images/create', 'POST /images/{name}/push', 'GET /distribution/{name}/json', 'POST /build'].map((name): [string, Way] => [name, { registryAuth: true }]),
 ]);
+
+const onTheEngine = 'Gantry reaches the cluster through this very engine and would lose it. Do it on the engine itself, and register the cluster anew.';
+const onTheHost = 'A plugin is root on the host, whatever it is granted. Install and change plugins on the node itself.';
+
+/** Rows that stay refused, and why. */
+const reasons: ReadonlyMap<string, string> = new Map([
+  ...['POST /swarm/init', 'POST /swarm/join', 'POST /swarm/leave'].map((name) => [name, onTheEngine] as const),
+  ...[
+    'GET /plugins/privileges', 'POST /plugins/pull', 'DELETE /plugins/{name}', 'POST /plugins/{name}/enable', 'POST /plugins/{name}/disable', 'POST /plugins/{name}/upgrade', 'POST /plugins/create',
+    'POST /plugins/{name}/push', 'POST /plugins/{name}/set',
+  ].map((name) => [name, onTheHost] as const),
+]);
+
+/** Why calls of the row do not go on, where that is for good; null: they may one day, or do. */
+export function whyRefused(row: string): string | null {
+  return reasons.get(row) ?? null;
+}
 
 /** How calls of the row go on; null: they do not. */
 export function howPassed(row: string): Way | null {

@@ -1,0 +1,311 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Global, Module, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Access, accessEntities, AccessModule, Accounts, Collections, Grants } from '@gantry/access';
+import { contextOf } from '@gantry/access/testing';
+import { Audit, auditEntities, AuditModule } from '@gantry/audit';
+import { PlatformModule, Problem, uuidv7, type Context } from '@gantry/platform';
+import { openTestDatabase, testConfig, testContext, testLogger, type TestDatabase } from '@gantry/platform/testing';
+import { savedImage, startEngine, webImage, type LabEngine } from '../../../test/lab';
+import { Clusters, clustersEntities, ClustersModule, EngineGateway, GatewayImages, ImageAdmission, matchEngineCall, NodeScheduling, Ownership, type Admission, type Cluster } from '../src';
+
+const system = testContext();
+const v = '/v1.41';
+const imageName = '127.0.0.1:5000/acme/web:one';
+
+class Admissions extends ImageAdmission {
+  admit(): Promise<Admission> {
+    return Promise.resolve({ allowed: true, reason: null, explanation: '', verdictId: null });
+  }
+}
+
+interface Reply {
+  status: number;
+  body: Record<string, unknown>;
+}
+
+// What the gateway decides for people with few rights, carried to a real engine as the listener would; the engine itself is the oracle.
+describe('rights at the gateway', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'gr-'));
+  let engine: LabEngine;
+  let test: TestDatabase;
+  let app: INestApplicationContext;
+  let gateway: EngineGateway;
+  let clusters: Clusters;
+  let access: Access;
+  let cluster: Cluster;
+  let ann: Context;
+  let bob: Context;
+  let image: string;
+  const raw = <T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> => engine.call<T>(method, `${v}${path}`, body);
+
+  beforeAll(async () => {
+    [engine, test] = await Promise.all([startEngine({ dir: join(dir, 'e') }), openTestDatabase([...accessEntities, ...auditEntities, ...clustersEntities])]);
+    const config = testConfig();
+    image = `${config.registryPublicHost}/acme/web:one`;
+    const [repositoryId, digest] = [uuidv7(), `sha256:${'0'.repeat(64)}`];
+    let accountId = '';
+    class Images extends GatewayImages {
+      async resolve(_ctx: Context, path: string): ReturnType<GatewayImages['resolve']> {
+        return { repository: { kind: 'repository', id: repositoryId, parent: { kind: 'account', id: accountId } }, path, digest };
+      }
+      async policyScopes(): Promise<string[]> {
+        return [];
+      }
+      async pullable(): Promise<ReadonlySet<string>> {
+        return new Set();
+      }
+    }
+    @Global()
+    @Module({ providers: [{ provide: ImageAdmission, useClass: Admissions }, { provide: GatewayImages, useClass: Images }], exports: [ImageAdmission, GatewayImages] })
+    class Ports {}
+    @Module({ imports: [PlatformModule.forRoot({ config: config, logger: testLogger(), db: test.db }), AuditModule, AccessModule, ClustersModule, Ports] })
+    class Rooms {}
+    app = await NestFactory.createApplicationContext(Rooms, { logger: false, abortOnError: false });
+    [gateway, clusters, access] = [app.get(EngineGateway), app.get(Clusters), app.get(Access)];
+    cluster = await clusters.register(system, { name: 'local', endpoint: { kind: 'socket', path: engine.socketPath } });
+    const accounts = app.get(Accounts);
+    const [annsAccount, bobsAccount] = [await accounts.createUser(system, { name: 'ann' }), await accounts.createUser(system, { name: 'bob' })];
+    accountId = annsAccount.id;
+    [ann, bob] = [contextOf(annsAccount), contextOf(bobsAccount)];
+    await access.place(system, { kind: 'cluster', id: cluster.id }, annsAccount.id);
+    // bob sees the cluster, and all that ann has.
+    await app.get(Grants).create(system, { subject: 'bob', role: 'viewonly', collection: '/Shared/Private/ann' });
+    await raw('POST', '/images/load', await savedImage(await webImage({ version: 'one', behaviour: 'ok' }), imageName));
+  }, 120_000);
+  afterAll(async () => {
+    await app?.close();
+    await test?.close();
+    await engine?.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  /** One call as the listener makes it; the cluster is given, whoever may see it. */
+  async function call(ctx: Context, method: string, target: string, body?: unknown, version = v): Promise<Reply> {
+    const match = matchEngineCall(method, `${version}${target}`);
+    if (match.row === null) throw new Error(match.message);
+    const passage = await gateway.decide(ctx, cluster, { match, body: body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body)), registryAuth: undefined });
+    expect(await passage.stillAllowed()).toBe(true);
+    if (passage.answer) {
+      const { status, body: bytes } = await passage.answer(new AbortController().signal);
+      return { status, body: JSON.parse(bytes.toString()) as Record<string, unknown> };
+    }
+    return new Promise((resolve, reject) => {
+      const bytes = Buffer.isBuffer(passage.body) ? passage.body : Buffer.alloc(0);
+      const sent = clusters.raw(cluster).request({ method: passage.method, target: passage.target, headers: { ...passage.headers, 'content-length': bytes.length } });
+      sent.on('error', reject);
+      sent.on('response', (message) => {
+        const chunks: Buffer[] = [];
+        message.on('data', (chunk: Buffer) => chunks.push(chunk));
+        message.on('end', () => {
+          const answer = { status: message.statusCode ?? 0, body: Buffer.concat(chunks) };
+          (passage.whole ? passage.whole(answer.status, answer.body) : Promise.resolve(answer)).then(
+            (last) => {
+              passage.ended?.(last.status);
+              resolve({ status: last.status, body: last.body.length === 0 ? {} : (JSON.parse(last.body.toString()) as Record<string, unknown>) });
+            }, reject);
+        });
+      });
+      sent.end(bytes);
+    });
+  }
+
+  const refused = (work: Promise<unknown>): Promise<string> => work.then(() => 'passed', (error: unknown) => {
+    if (error instanceof Problem) return error.code;
+    throw error;
+  });
+
+  /** Makes it on the engine and puts it into somebody's own collection. */
+  async function owned(who: Context, kind: 'container' | 'network' | 'volume', name: string, engineId: string): Promise<void> {
+    const ownership = app.get(Ownership);
+    const node = kind === 'volume' ? '' : String((await raw<{ Swarm: { NodeID: string } }>('GET', '/info')).Swarm.NodeID);
+    const id = await ownership.claim(system, { clusterId: cluster.id, nodeId: node, kind, name, collectionId: access.accountCollection(who.actor.id!), createdBy: who.actor.id });
+    await ownership.bind(system, id, engineId);
+  }
+
+  async function container(who: Context | null, name: string, more: Record<string, unknown> = {}): Promise<string> {
+    const { Id } = await raw<{ Id: string }>('POST', `/containers/create?name=${name}`, { Image: imageName, Cmd: ['/bin/sleep', '1000'], HostConfig: { NetworkMode: 'none' }, ...more });
+    if (who) await owned(who, 'container', name, Id);
+    return Id;
+  }
+
+  async function network(who: Context | null, name: string, more: Record<string, unknown> = {}): Promise<string> {
+    const { Id } = await raw<{ Id: string }>('POST', '/networks/create', { Name: name, ...more });
+    if (who) await owned(who, 'network', name, Id);
+    return Id;
+  }
+
+  async function volume(who: Context | null, name: string, more: Record<string, unknown> = {}): Promise<void> {
+    await raw('POST', '/volumes/create', { Name: name, ...more });
+    if (who) await owned(who, 'volume', name, name);
+  }
+
+  const there = async (kind: 'container' | 'network' | 'volume'): Promise<string[]> => {
+    if (kind === 'container') return (await raw<{ Id: string }[]>('GET', '/containers/json?all=1')).map(({ Id }) => Id).sort();
+    if (kind === 'network') return (await raw<{ Name: string }[]>('GET', '/networks')).map(({ Name }) => Name).sort();
+    return ((await raw<{ Volumes: { Name: string }[] | null }>('GET', '/volumes')).Volumes ?? []).map(({ Name }) => Name).sort();
+  };
+
+  const recorded = async (action: string): Promise<{ outcome: string; actorName: string; detail: Record<string, unknown> }[]> => (await app.get(Audit).list(system, { limit: 50, action })).items;
+
+  it('prunes of containers what is stopped and the caller’s', async () => {
+    const [mine, labelled, foreign, stray, running, paused] = [await container(ann, 'mine'), await container(ann, 'labelled', { Labels: { keep: '1' } }), await container(bob, 'bobs'), await container(null, 'stray'), await container(ann, 'running'), await container(ann, 'paused')];
+    for (const id of [running, paused]) await raw('POST', `/containers/${id}/start`);
+    await raw('POST', `/containers/${paused}/pause`);
+    await raw('PUT', `/containers/${mine}/archive?path=/`, await savedImage(await webImage({ version: 'more', behaviour: 'ok' }), 'more:one'));
+    expect(await refused(call(ann, 'POST', `/containers/prune?filters=${encodeURIComponent('{"id":["x"]}')}`))).toBe('clusters.spec-invalid');
+    expect((await call(ann, 'POST', `/containers/prune?filters=${encodeURIComponent('{"until":["24h"]}')}`)).body).toEqual({ ContainersDeleted: [], SpaceReclaimed: 0 });
+    const spared = await call(ann, 'POST', `/containers/prune?filters=${encodeURIComponent('{"label!":["keep=1"]}')}`);
+    expect(spared).toEqual({ status: 200, body: { ContainersDeleted: [mine], SpaceReclaimed: expect.any(Number) as number } });
+    expect(spared.body['SpaceReclaimed']).toBeGreaterThan(1_000);
+    expect(await there('container')).toEqual([labelled, foreign, stray, running, paused].sort());
+    expect((await call(ann, 'POST', '/containers/prune')).body).toEqual({ ContainersDeleted: [labelled], SpaceReclaimed: 0 });
+    expect((await app.get(Ownership).ofCluster(system, cluster.id)).find('container', { id: mine })).toBeNull();
+    expect((await recorded('engine.container.prune')).map(({ outcome, actorName, detail }) => ({ outcome, actorName, removed: detail['removed'] }))).toEqual([
+      { outcome: 'success', actorName: 'ann', removed: [labelled] }, { outcome: 'success', actorName: 'ann', removed: [mine] }, { outcome: 'success', actorName: 'ann', removed: [] },
+      { outcome: 'refused', actorName: 'ann', removed: undefined },
+    ]);
+    // What somebody else prunes meanwhile touches neither.
+    expect((await call(bob, 'POST', '/containers/prune')).body).toMatchObject({ ContainersDeleted: [foreign] });
+    expect(await there('container')).toEqual([stray, running, paused].sort());
+    for (const id of [stray, running, paused]) await raw('DELETE', `/containers/${id}?force=1`);
+  }, 60_000);
+
+  it('prunes of networks what nothing is in and the caller’s, and never the engine’s own', async () => {
+    const before = await there('network');
+    await network(ann, 'anns');
+    await network(ann, 'joined');
+    await network(ann, 'overlaid', { Driver: 'overlay' });
+    await network(bob, 'bobs');
+    await network(null, 'stray');
+    const inside = await container(ann, 'inside', { HostConfig: { NetworkMode: 'joined' } });
+    await raw('POST', `/containers/${inside}/start`);
+    const { ID } = await raw<{ ID: string }>('POST', '/services/create', { Name: 'user', TaskTemplate: { ContainerSpec: { Image: imageName }, Networks: [{ Target: 'overlaid' }] }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } });
+    expect((await call(ann, 'POST', '/networks/prune')).body).toEqual({ NetworksDeleted: ['anns'] });
+    expect(await there('network')).toEqual([...before, 'joined', 'overlaid', 'bobs', 'stray'].sort());
+    await raw('DELETE', `/services/${ID}`);
+    await raw('DELETE', `/containers/${inside}?force=1`);
+    expect((await call(ann, 'POST', '/networks/prune')).body['NetworksDeleted']).toEqual(expect.arrayContaining(['joined']));
+    for (const name of ['bobs', 'stray']) await raw('DELETE', `/networks/${name}`);
+  }, 60_000);
+
+  it('prunes of volumes what nothing mounts and the caller’s', async () => {
+    await volume(ann, 'anns');
+    await volume(ann, 'used');
+    await volume(ann, 'optioned', { DriverOpts: { type: 'tmpfs', device: 'tmpfs' } });
+    await volume(bob, 'bobs');
+    await volume(null, 'stray');
+    const user = await container(ann, 'mounts', { HostConfig: { NetworkMode: 'none', Mounts: [{ Type: 'volume', Source: 'used', Target: '/data' }] } });
+    await raw('PUT', `/containers/${user}/archive?path=/data`, await savedImage(await webImage({ version: 'more', behaviour: 'ok' }), 'more:one'));
+    expect((await call(ann, 'POST', '/volumes/prune')).body).toMatchObject({ VolumesDeleted: ['anns'] });
+    await raw('DELETE', `/containers/${user}`);
+    const { body } = await call(ann, 'POST', '/volumes/prune');
+    expect(body['VolumesDeleted']).toEqual(['used']);
+    expect(body['SpaceReclaimed']).toBeGreaterThan(1_000);
+    expect(await there('volume')).toEqual(['bobs', 'optioned', 'stray']);
+    expect((await app.get(Ownership).ofCluster(system, cluster.id)).find('volume', { name: 'used' })).toBeNull();
+    for (const name of ['bobs', 'optioned', 'stray']) await raw('DELETE', `/volumes/${name}`);
+  }, 60_000);
+
+  it('keeps services to the nodes on which their makers may schedule', async () => {
+    const scheduling = app.get(NodeScheduling);
+    const [{ ID: node }] = await raw<[{ ID: string }]>('GET', '/nodes');
+    const labels = async (): Promise<Record<string, string>> => (await raw<{ Spec: { Labels: Record<string, string> } }>('GET', `/nodes/${node}`)).Spec.Labels;
+    const constraints = async (id: string): Promise<string[]> => (await raw<{ Spec: { TaskTemplate: { Placement?: { Constraints?: string[] } } } }>('GET', `/services/${id}`)).Spec.TaskTemplate.Placement?.Constraints ?? [];
+    const spec = (name: string, given?: string[]): Record<string, unknown> => ({ Name: name, TaskTemplate: { ContainerSpec: { Image: image }, ...(given ? { Placement: { Constraints: given } } : {}) }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } });
+    const made = async (who: Context, name: string, given?: string[]): Promise<string> => String((await call(who, 'POST', '/services/create', spec(name, given))).body['ID']);
+    const updated = async (who: Context, id: string, given?: string[], query = ''): Promise<number> => {
+      const { Version: { Index }, Spec } = await raw<{ Version: { Index: number }; Spec: { Name: string } }>('GET', `/services/${id}`);
+      return (await call(who, 'POST', `/services/${id}/update?version=${Index}${query}`, query === '' ? spec(Spec.Name, given) : Spec)).status;
+    };
+    const collection = async (name: string): Promise<string> => (await app.get(Collections).create(system, { parent: '/', name })).path;
+    // Nobody has put a node anywhere: all goes on as ever.
+    const early = await made(ann, 'early', ['node.role==manager']);
+    expect([await constraints(early), await labels()]).toEqual([['node.role==manager'], {}]);
+    const [closed, open] = [await collection('closed'), await collection('open')];
+    expect(await refused(scheduling.place(ann, cluster.id, node, closed))).toMatch(/request\.(?:not-found|forbidden|invalid)/);
+    expect(await refused(scheduling.place(system, cluster.id, 'nosuch', closed))).toBe('request.not-found');
+    await scheduling.place(system, cluster.id, node, closed);
+    expect(await labels()).toEqual({});
+    expect(await refused(call(ann, 'POST', '/services/create', spec('none')))).toBe('clusters.no-node');
+    expect(await refused(updated(ann, early, []))).toBe('clusters.no-node');
+    expect(await refused(call(ann, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: 'none' } }))).toBe('clusters.no-node');
+    expect((await call(ann, 'GET', '/services')).status).toBe(200);
+
+    await app.get(Grants).create(system, { subject: 'ann', role: 'scheduler', collection: open });
+    await scheduling.place(system, cluster.id, node, open);
+    const kept = await made(ann, 'kept', ['node.role==manager']);
+    const [, own] = await constraints(kept) as [string, string];
+    expect(own).toMatch(/^node\.labels\.io\.gantry\.nodes\.[0-9a-f]{24}==true$/);
+    const [label] = Object.keys(await labels());
+    expect(own).toBe(`node.labels.${label}==true`);
+    // The engine was asked; it does not have the image.
+    expect((await call(ann, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: 'none' } })).status).toBe(404);
+    // What clients leave out comes back, what they add of ours does not pass, and what they bring back stays once.
+    expect([await updated(ann, kept, []), await constraints(kept)]).toEqual([200, [own]]);
+    expect([await updated(ann, kept, [own, 'node.role==manager']), await constraints(kept)]).toEqual([200, ['node.role==manager', own]]);
+    for (const forged of ['node.labels.io.gantry.nodes.other==true', `node.labels.${label}!=true`, ` Node.Labels.io.gantry.x == 1`]) {
+      expect([forged, await refused(updated(ann, kept, [forged]))]).toEqual([forged, 'clusters.spec-invalid']);
+      expect([forged, await refused(made(ann, 'forged', [forged]))]).toEqual([forged, 'clusters.spec-invalid']);
+    }
+    // A rollback goes back to a spec that was kept to the same nodes, or nowhere.
+    expect(await updated(ann, kept, undefined, '&rollback=previous')).toBe(200);
+    expect(await updated(ann, early, ['node.role==manager'])).toBe(200);
+    expect(await constraints(early)).toEqual(['node.role==manager', own]);
+    expect(await refused(updated(ann, early, undefined, '&rollback=previous'))).toBe('clusters.spec-invalid');
+
+    // Gantry's labels on a node are Gantry's: who may update nodes leaves them as they are, and what is edited behind our back is put right.
+    const { Version: { Index }, Spec } = await raw<{ Version: { Index: number }; Spec: Record<string, unknown> }>('GET', `/nodes/${node}`);
+    await app.get(Grants).create(system, { subject: 'ann', role: 'fullcontrol', collection: open });
+    expect(await refused(call(ann, 'POST', `/nodes/${node}/update?version=${Index}`, { ...Spec, Labels: { 'io.gantry.nodes.x': 'true' } }))).toBe('clusters.spec-invalid');
+    expect((await call(ann, 'POST', `/nodes/${node}/update?version=${Index}`, { ...Spec, Labels: { zone: 'a' } })).status).toBe(200);
+    expect(await labels()).toEqual({ zone: 'a', [label!]: 'true' });
+    const now = await raw<{ Version: { Index: number } }>('GET', `/nodes/${node}`);
+    await raw('POST', `/nodes/${node}/update?version=${now.Version.Index}`, { ...Spec, Labels: { zone: 'a', 'io.gantry.nodes.forged': 'true' } });
+    await gateway.sweep(system);
+    expect(await labels()).toEqual({ zone: 'a', [label!]: 'true' });
+    // Put elsewhere, the node is out of the set at once; the owner of everything is kept to nothing, and takes nothing away.
+    await scheduling.place(system, cluster.id, node, closed);
+    expect(await labels()).toEqual({ zone: 'a' });
+    expect(await refused(updated(ann, kept, []))).toBe('clusters.no-node');
+    expect([await updated(system, kept, []), await constraints(kept)]).toEqual([200, [own]]);
+    const free = await call(system, 'POST', '/services/create', { ...spec('free'), Labels: { 'io.gantry.collection': '/Shared' } });
+    expect(await constraints(String(free.body['ID']))).toEqual([]);
+    for (const id of [early, kept, String(free.body['ID'])]) await raw('DELETE', `/services/${id}`);
+  }, 60_000);
+
+  it('passes on what changes the swarm, for who may, and says why where it does not', async () => {
+    const { Version: { Index }, Spec } = await raw<{ Version: { Index: number }; Spec: Record<string, unknown> }>('GET', '/swarm');
+    const update = (who: Context): Promise<Reply> => call(who, 'POST', `/swarm/update?version=${Index}`, { ...Spec, Orchestration: { TaskHistoryRetentionLimit: 3 } });
+    expect(await refused(update(ann))).toMatch(/clusters\.(?:call-forbidden|no-such-object)/);
+    expect(await refused(call(ann, 'GET', '/swarm/unlockkey'))).toMatch(/clusters\.(?:call-forbidden|no-such-object)/);
+    expect(await refused(call(ann, 'POST', '/swarm/unlock', { UnlockKey: 'x' }))).toMatch(/clusters\.(?:call-forbidden|no-such-object)/);
+    const root = contextOf(await app.get(Accounts).createUser(system, { name: 'operator', admin: true }));
+    expect((await update(root)).status).toBe(200);
+    expect((await raw<{ Spec: { Orchestration: unknown } }>('GET', '/swarm')).Spec.Orchestration).toEqual({ TaskHistoryRetentionLimit: 3 });
+    expect((await call(root, 'GET', '/swarm/unlockkey')).body).toEqual({ UnlockKey: '' });
+    expect((await call(root, 'POST', '/swarm/unlock', { UnlockKey: 'a-key' })).status).toBeGreaterThanOrEqual(400); // it is not locked
+    expect(JSON.stringify((await app.get(Audit).list(system, { limit: 200 })).items)).not.toContain('a-key');
+    const said = (work: Promise<unknown>): Promise<string> => work.then(() => 'passed', (error: unknown) => (error as Problem).detail);
+    for (const who of [ann, root]) {
+      for (const [path, body] of [['/swarm/leave?force=1'], ['/swarm/init', {}], ['/swarm/join', {}]] as const) expect(await said(call(who, 'POST', path, body))).toContain('on the engine itself');
+      expect(await said(call(who, 'POST', '/plugins/pull?remote=x/y', []))).toContain('root on the host');
+    }
+    expect((await call(root, 'GET', '/plugins')).status).toBe(200);
+    expect(await refused(call(ann, 'GET', '/plugins/x/y:latest/json'))).toBe('clusters.no-such-object');
+    expect(await refused(call(root, 'GET', '/plugins/x/y:latest/json'))).toBe('clusters.no-such-object');
+    const [{ ID: node }] = await raw<[{ ID: string }]>('GET', '/nodes');
+    expect(await refused(call(ann, 'DELETE', `/nodes/${node}?force=1`))).toMatch(/clusters\.(?:call-forbidden|no-such-object)/);
+    // The engine keeps the node that it is itself.
+    expect((await call(root, 'DELETE', `/nodes/${node}`)).status).toBe(400);
+    expect(app.get(NodeScheduling).findCollection(node)).not.toBeNull();
+    expect(await refused(call(ann, 'PUT', '/volumes/nosuch?version=1', { Spec: {} }, '/v1.42'))).toMatch(/clusters\.(?:no-such-object|call-too-new)/);
+  }, 60_000);
+
+  it('removes no images and no caches for who does not see everything', async () => {
+    expect((await call(ann, 'POST', '/images/prune')).body).toEqual({ ImagesDeleted: [], SpaceReclaimed: 0 });
+    expect((await call(ann, 'POST', '/build/prune?all=1')).body).toEqual({ CachesDeleted: [], SpaceReclaimed: 0 });
+  });
+});
