@@ -16,8 +16,8 @@ export { GatewayImages } from './gateway/ports';
 export { claimLabel, claimSeconds, engineObjectsChannel, Ownership, type ClaimWish, type OwnedName, type Swept } from './gateway/ownership';
 export { ownedKinds, type ClusterOwnership, type ObjectName, type OwnedKind } from './gateway/ownership-index';
 export {
-  dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, type DfOptions, type EngineEvent, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions, type PruneOptions,
-  type UsageKind,
+  dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, swarmForm, type DfOptions, type EngineEvent, type Form, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions,
+  type PruneOptions, type UsageKind,
 } from './gateway/answers';
 export { Inventory, type InventoryPage } from './inventory';
 export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeconds, type Admission, type Outcome } from './judgement';
