@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Readable, Transform, Writable, type TransformCallback } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
-import { listFilter } from '@gantry/clusters';
+import { listFilter, swarmForm } from '@gantry/clusters';
 import { bench, fullRounds, interleave, judge, later, median, percentile, progress, ratios, show, showSpread, spreadOf, type Row } from './lib';
 
 const count = 10_000;
@@ -76,7 +76,7 @@ if (process.argv[2] === 'engine') {
 
     const filters = (size: Size): Record<'splice' | 'spliceAgain' | 'parse' | 'pass', () => Transform[]> => {
       const { visible } = answers[size];
-      const splice = (): Transform[] => [listFilter({ at: '', wanted: [['ID']], keep: ([id]) => id !== undefined && visible.has(id) })];
+      const splice = (): Transform[] => [listFilter({ at: '', wanted: [['ID']], form: swarmForm, keep: ([id]) => id !== undefined && visible.has(id) })];
       return { splice, spliceAgain: splice, parse: () => [new ParseFilter(visible)], pass: () => [] };
     };
     const expected = { small: kept(answers.small), large: kept(answers.large) };

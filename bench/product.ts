@@ -39,6 +39,7 @@ export interface Ready {
   http: string;
   engine: string;
   registry: string;
+  gateway: string;
   adminPasswordFile: string;
   sampleUrl: string | null;
   seconds: Record<string, number>;
@@ -152,7 +153,7 @@ function listProcesses(): { pid: number; parent: number; executable: string; com
 /** A REST client that throws on every answer but a good one, over one kept connection. */
 export class Rest {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  constructor(readonly base: string, private readonly token: string | null) {}
+  constructor(readonly base: string, readonly token: string | null) {}
 
   async call<T = unknown>(method: string, path: string, body?: unknown): Promise<T> {
     return (await this.send<T>(method, path, body === undefined ? undefined : JSON.stringify(body))).body;

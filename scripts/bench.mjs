@@ -21,6 +21,7 @@ start:   --cold (also clones, installs and builds), --idle SECONDS
 blobs:   --megabytes N
 tokens:  --seconds N (per arm and round)
 directory: --small (2,000 people only)
+engine-gateway: --only ping,lists,streams,filtered,idle, --nginx PROGRAM, --nginx-stream MODULE
 
 Exit code 0: no limit is missed; 1: one is; 2: a run is void.`;
 

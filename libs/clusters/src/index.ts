@@ -17,8 +17,8 @@ export { GatewayImages } from './gateway/ports';
 export { claimLabel, claimSeconds, engineObjectsChannel, Ownership, type ClaimWish, type OwnedName, type Swept } from './gateway/ownership';
 export { ownedKinds, type ClusterOwnership, type ObjectName, type OwnedKind } from './gateway/ownership-index';
 export {
-  dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, type DfOptions, type EngineEvent, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions, type PruneOptions,
-  type UsageKind,
+  dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, swarmForm, type DfOptions, type EngineEvent, type Form, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions,
+  type PruneOptions, type UsageKind,
 } from './gateway/answers';
 export { findingKinds, findingStates, type FindingKind, type FindingState } from './findings/compare';
 export { Findings, type Finding, type FindingFilter } from './findings/findings';

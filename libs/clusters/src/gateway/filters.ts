@@ -4,7 +4,7 @@ import { Access, type Operation } from '@gantry/access';
 import { CONFIG, type Config, type Context } from '@gantry/platform';
 import type { EngineKind } from '../engine-api/shape';
 import type { EngineRow } from '../engine-api/table';
-import { dfFilter, eventsFilter, infoFilter, inspectFilter, listFilter, redactFilter, type EngineEvent, type ItemPath, type UsageKind } from './answers';
+import { containerForm, dfFilter, eventsFilter, infoFilter, inspectFilter, listFilter, redactFilter, swarmForm, taskForm, type EngineEvent, type Form, type ItemPath, type UsageKind } from './answers';
 import { swarmServiceLabel, type Seen } from './objects';
 import type { ClusterOwnership } from './ownership-index';
 import { parseReference } from './references';
@@ -34,19 +34,22 @@ const views: Partial<Record<EngineKind, Operation>> = {
 interface Listed {
   wanted: readonly ItemPath[];
   read(found: readonly (string | undefined)[]): Named | null;
+  /** How engines write it, where `wanted` is no more than that. */
+  form?: Form;
 }
 
-const byId = (kind: EngineKind): Listed => ({ wanted: [['ID']], read: ([id]) => (id ? { kind, id, name: '', partOf: null } : null) });
+const byId = (kind: EngineKind): Listed => ({ wanted: [['ID']], form: swarmForm, read: ([id]) => (id ? { kind, id, name: '', partOf: null } : null) });
 
 /** What of each item in a list tells whose it is. */
 const lists: Partial<Record<EngineKind, Listed>> = {
   container: {
     wanted: [['Id'], ['Labels', swarmServiceLabel]],
+    form: { ...containerForm, also: `"${swarmServiceLabel}":"` },
     read: ([id, service]) => (id ? { kind: 'container', id, name: '', partOf: service ? { kind: 'service', id: service } : null } : null),
   },
   network: { wanted: [['Id'], ['Name']], read: ([id, name]) => (id ? { kind: 'network', id, name: name ?? '', partOf: null } : null) },
   volume: { wanted: [['Name']], read: ([name]) => (name ? { kind: 'volume', id: name, name, partOf: null } : null) },
-  task: { wanted: [['ID'], ['ServiceID']], read: ([id, service]) => (id ? { kind: 'task', id, name: '', partOf: service ? { kind: 'service', id: service } : null } : null) },
+  task: { wanted: [['ID'], ['ServiceID']], form: taskForm, read: ([id, service]) => (id ? { kind: 'task', id, name: '', partOf: service ? { kind: 'service', id: service } : null } : null) },
   plugin: { wanted: [['Id']], read: ([id]) => (id ? { kind: 'plugin', id, name: '', partOf: null } : null) },
   service: byId('service'), secret: byId('secret'), config: byId('config'), node: byId('node'),
 };
@@ -76,7 +79,7 @@ export class AnswerFilters {
         if (response.kind === 'image') return () => this.images(wish, response.at);
         const list = lists[response.kind];
         if (!list) throw new Error(`lists of ${response.kind} are not filtered`);
-        return () => listFilter({ at: response.at, wanted: list.wanted, keep: (found) => this.sees(wish, list.read(found)) });
+        return () => listFilter({ at: response.at, wanted: list.wanted, ...(list.form ? { form: list.form } : {}), keep: (found) => this.sees(wish, list.read(found)) });
       }
       case 'events':
         return this.seesEverything(wish) ? null : () => eventsFilter({ keep: (event) => this.seesEvent(wish, event) });

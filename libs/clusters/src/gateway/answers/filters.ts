@@ -1,17 +1,26 @@
 import { setImmediate } from 'node:timers';
 import { Transform, type TransformCallback } from 'node:stream';
 import { parseStrictJson, RawNumber, StrictJsonError, type StrictJson } from '@gantry/platform';
+import { Leap, type Form } from './leap';
 import { cut, pass, Splicer, type Plan } from './splice';
 
 /** What is read of a larger piece before other work has its turn, in bytes. */
 const turnBytes = 256 * 1024;
+/** How much of a list goes out at once, but for its beginning: whoever sends it on pays by the piece. */
+const parcelBytes = 32 * 1024;
 
 class AnswerFilter extends Transform {
   private readonly splicer: Splicer;
+  /** Events go out as they come, and so does what comes first. */
+  private atOnce = true;
+  private readonly isList: boolean;
+  private parcel: Buffer[] = [];
+  private parcelLength = 0;
 
   constructor(plan: Plan) {
     super({ readableHighWaterMark: 256 * 1024, writableHighWaterMark: 256 * 1024 });
     this.splicer = new Splicer(plan);
+    this.isList = plan.is !== 'sequence';
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
@@ -19,7 +28,23 @@ class AnswerFilter extends Transform {
   }
 
   override _flush(callback: TransformCallback): void {
+    this.sendParcel();
     callback(errorOf(() => this.splicer.end()));
+  }
+
+  private send(kept: Buffer): void {
+    this.parcel.push(kept);
+    this.parcelLength += kept.length;
+    if (this.atOnce || this.parcelLength >= parcelBytes) this.sendParcel();
+    if (this.isList) this.atOnce = false;
+  }
+
+  private sendParcel(): void {
+    const { parcel, parcelLength } = this;
+    if (parcelLength === 0) return;
+    this.parcel = [];
+    this.parcelLength = 0;
+    this.push(parcel.length === 1 ? parcel[0]! : Buffer.concat(parcel, parcelLength));
   }
 
   /** An error ends the stream: nothing more goes out, and the connection behind it must be cut. */
@@ -31,7 +56,7 @@ class AnswerFilter extends Transform {
       callback(error);
       return;
     }
-    if (kept) this.push(kept);
+    if (kept) this.send(kept);
     if (to === chunk.length) callback();
     else setImmediate(() => (this.destroyed ? callback() : this.turn(chunk, to, callback)));
   }
@@ -85,6 +110,8 @@ export interface ListOptions {
   show?: readonly { at: string; keep: (text: string) => boolean }[];
   /** Members beside the array at `at` that are passed on; all others are cut. */
   beside?: readonly string[];
+  /** How engines write such items: those that are cut are then found without being read. `wanted` is the id and, with `also`, the string behind that; nothing else is judged. */
+  form?: Form;
 }
 
 /**
@@ -101,6 +128,7 @@ export function listFilter(options: ListOptions): Transform {
   const items: Plan = {
     is: 'items', of: 'objects', named: false, wanted: { scalars: options.wanted, lists: options.lists ?? [] }, keep: ({ texts, lists }) => options.keep(texts, lists),
     ...(inside.length > 0 ? { within: planAt(inside, 'pass') } : {}),
+    ...(options.form ? { leap: new Leap(options.form, (id, also) => !options.keep([id, also], [])) } : {}),
   };
   return new AnswerFilter(planAt([[options.at, items], ...(options.at === '' ? [] : (options.beside ?? []).map((name): [string, Plan] => [pointerTo(name), pass]))], 'cut'));
 }

@@ -1,4 +1,5 @@
 import { foldKey } from '@gantry/platform';
+import type { Leap } from './leap';
 import { EngineAnswerError, readText, Scanner, type Wanted } from './scan';
 
 /** One item that is judged: what was wanted of it, and its key where it is a member of an object. */
@@ -19,8 +20,8 @@ export type Plan =
   | { is: 'last'; write: (source: string) => string }
   /** Members by their plans, all others by `others`. Keys that only fold to one that is named are cut where that is cut or others are, and an error elsewhere. */
   | { is: 'object'; members: ReadonlyMap<string, Plan>; others: 'pass' | 'cut' }
-  /** Each item of an array (`named`: or member of an object) is kept or cut. `within`: what becomes of one that is kept. */
-  | { is: 'items'; of: 'objects' | 'strings' | 'either'; named: boolean; wanted: Wanted; keep: (item: Item) => boolean; within?: Plan }
+  /** Each item of an array (`named`: or member of an object) is kept or cut. `within`: what becomes of one that is kept. `leap` knows some that are not even read. */
+  | { is: 'items'; of: 'objects' | 'strings' | 'either'; named: boolean; wanted: Wanted; keep: (item: Item) => boolean; within?: Plan; leap?: Leap }
   /** Objects one after the other, each followed by a line feed. Only for a whole answer. */
   | { is: 'sequence'; wanted: Wanted; keep: (item: Item, bytes: Buffer) => boolean };
 
@@ -127,7 +128,7 @@ export class Splicer {
         return this.startValue(chunk, pos, byte);
       case firstItem:
         if (byte === 0x5d) return this.close(pos);
-        return this.startItem(pos);
+        return this.startItem(chunk, pos);
       case afterValue:
         if (byte === 0x2c) this.mode = frame!.isObject ? beforeKey : beforeValue;
         else if (byte === (frame!.isObject ? 0x7d : 0x5d)) return this.close(pos);
@@ -152,7 +153,7 @@ export class Splicer {
           return pos + 1;
         }
         if (byte !== 0x7b) throw new EngineAnswerError('an object was expected');
-        return this.startItem(pos);
+        return this.startItem(chunk, pos);
       default:
         throw new EngineAnswerError('something follows it');
     }
@@ -161,7 +162,7 @@ export class Splicer {
   private startValue(chunk: Buffer, pos: number, byte: number): number {
     const frame = this.frames[this.frames.length - 1];
     const { plan } = this;
-    if (frame?.plan.is === 'items' || plan.is === 'last') return this.startItem(pos);
+    if (frame?.plan.is === 'items' || plan.is === 'last') return this.startItem(chunk, pos);
     if (plan.is === 'cut') return this.startSkip(pos, false);
     const isNull = byte === 0x6e;
     if (plan.is === 'pass' || isNull) {
@@ -237,12 +238,14 @@ export class Splicer {
     return pos;
   }
 
-  private startItem(pos: number): number {
-    this.frames[this.frames.length - 1]!.scanner.begin();
-    this.itemFrom = pos;
+  private startItem(chunk: Buffer, pos: number): number {
+    const { plan, scanner, isObject } = this.frames[this.frames.length - 1]!;
+    const from = plan.is === 'items' && plan.leap && !isObject ? plan.leap.over(chunk, pos) : pos;
+    scanner.begin();
+    this.itemFrom = from;
     this.heldLength = 0;
     this.mode = inItem;
-    return pos;
+    return from;
   }
 
   private readItem(chunk: Buffer, from: number, end: number): number {
