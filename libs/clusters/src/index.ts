@@ -14,6 +14,7 @@ export { EngineGateway, type GatewayRequest } from './gateway/gateway';
 export type { Passage } from './gateway/passage';
 export { GatewayImages } from './gateway/ports';
 export { claimLabel, claimSeconds, engineObjectsChannel, Ownership, type ClaimWish, type OwnedName, type Swept } from './gateway/ownership';
+export { howPassed, type Way } from './gateway/ways';
 export { ownedKinds, type ClusterOwnership, type ObjectName, type OwnedKind } from './gateway/ownership-index';
 export {
   dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, type DfOptions, type EngineEvent, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions, type PruneOptions,
