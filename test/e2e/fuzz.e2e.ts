@@ -4,7 +4,7 @@ import { v } from '../bypass/book';
 import { Fuzzer, tell, type FuzzReport } from '../fuzz/fuzzer';
 import { Stage } from '../fuzz/stage';
 
-const setting = (name: string, preset: number): number => Number(process.env[`GANTRY_FUZZ_${name}`] ?? preset);
+const setting = (name: string, preset: number): number => Number(process.env[`FUZZ_${name}`] ?? preset);
 const options = { seed: setting('SEED', 20_260), requests: setting('REQUESTS', 50_000), minutes: setting('MINUTES', 60), clients: setting('CLIENTS', 24), batch: setting('BATCH', 2_500) };
 /** With so many requests every row is asked for often enough to be sure of it. */
 const isWhole = options.requests >= 50_000 && options.minutes >= 10;
@@ -32,6 +32,7 @@ describe('requests of a grammar against the engine gateway', () => {
     report = await new Fuzzer(stage, options, say).run();
     const outcomes = Object.entries(report.outcomes).sort(([, a], [, b]) => b - a).map(([name, count]) => `${name}: ${count}`).join(', ');
     say(`${report.sent} requests in ${Math.round(report.seconds)} s; ${outcomes}`);
+    for (const failure of report.failures) say(failure.replaceAll('\r\n', ' | '));
     say(`resident memory ${(report.residentBytes.base / 2 ** 20).toFixed(0)} → ${(report.residentBytes.end / 2 ** 20).toFixed(0)} MiB, sockets ${report.sockets.base} → ${report.sockets.end}`);
     if (report.finding) throw new Error(`seed ${options.seed}, after ${report.sent} requests:\n${tell(report.finding)}`);
   }, options.minutes * 60_000 + 1_800_000);
@@ -41,7 +42,7 @@ describe('requests of a grammar against the engine gateway', () => {
     const barred = new Set(administrators.map(([row]) => row));
     const quiet = passed.filter((name) => !barred.has(name) && (report.rows.get(name)?.engine ?? 0) === 0);
     const seldom = [...report.rows].filter(([name]) => !barred.has(name)).map(([name, { asked, engine, succeeded }]) => `${name} ${succeeded}/${engine}/${asked}`);
-    if (process.env['GANTRY_FUZZ_ROWS']) say(seldom.join('\n        '));
+    if (process.env['FUZZ_ROWS']) say(seldom.join('\n        '));
     expect(report.reached).toBeGreaterThanOrEqual(report.sent * 0.03);
     if (isWhole) expect(quiet).toEqual([]);
     for (const name of barred) expect([name, report.rows.get(name)?.engine ?? 0]).toEqual([name, 0]);

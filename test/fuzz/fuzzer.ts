@@ -29,6 +29,8 @@ export interface FuzzReport {
   seconds: number;
   /** How often each outcome came, by `engine 200` or `refused 403` and the like. */
   outcomes: Record<string, number>;
+  /** Some of the requests to which Gantry itself answered that it, or the engine, can't. */
+  failures: string[];
   /** By row: how often it was asked for, how often an engine answered, and how often with success. */
   rows: Map<string, { asked: number; engine: number; succeeded: number }>;
   /** Requests that an engine has answered. */
@@ -75,7 +77,7 @@ export class Fuzzer {
   private readonly made = new Map<string, Account>();
   private readonly execs = new Map<string, Account>();
   private readonly report: FuzzReport = {
-    sent: 0, seconds: 0, outcomes: {}, rows: new Map(), reached: 0, judged: 0, finding: null, sockets: { base: 0, end: 0 }, residentBytes: { base: 0, end: 0 },
+    sent: 0, seconds: 0, outcomes: {}, failures: [], rows: new Map(), reached: 0, judged: 0, finding: null, sockets: { base: 0, end: 0 }, residentBytes: { base: 0, end: 0 },
   };
 
   constructor(private readonly stage: Stage, private readonly options: FuzzOptions, private readonly say: (line: string) => void) {
@@ -172,6 +174,7 @@ export class Fuzzer {
     const row = report.rows.get(made.row.name) ?? { asked: 0, engine: 0, succeeded: 0 };
     report.rows.set(made.row.name, row);
     row.asked += 1;
+    if (!byEngine && status >= 500 && status !== 505 && report.failures.length < 20) report.failures.push(`${made.bytes.toString('latin1', 0, 300)} ⇒ ${status} ${first?.body.slice(0, 300)}`);
     if (byEngine) row.engine += 1;
     if (byEngine && status < 400) row.succeeded += 1;
     if (byEngine) report.reached += 1;
