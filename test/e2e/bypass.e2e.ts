@@ -179,7 +179,8 @@ describe('the book of bypasses', () => {
     }
     for (const path of [`/containers/${own.container.id}/json`, `/containers/${own.container.id}/top`, `/networks/${own.network.id}`,
       `/volumes/${own.volume}`, `/services/${own.service.id}`, `/secrets/${own.secret.id}`, `/exec/${own.exec}/json`,
-      `/images/${images.unsigned}/json`]) await ok(call('GET', `${v}${path}`));
+      `/images/${images.unsigned}/json`, `/images/${images.unsigned}/history`]) await ok(call('GET', `${v}${path}`));
+    expect((await call('GET', `${v}/images/${'a'.repeat(300)}/json`)).status).toBe(404);
     const lists = await Promise.all(['containers/json?all=1', `events?since=1&until=${Math.floor(Date.now() / 1000)}`, 'services',
       'secrets', 'configs', 'networks', 'volumes'].map((path) => call('GET', `${v}/${path}`)));
     for (const [index, thing] of [own.container.id, own.container.id, own.service.id, own.secret.id, own.config.id, own.network.id,

@@ -34,7 +34,7 @@ describe('requests of a grammar against the engine gateway', () => {
     say(`${report.sent} requests in ${Math.round(report.seconds)} s; ${outcomes}`);
     for (const failure of report.failures) say(failure.replaceAll('\r\n', ' | '));
     say(`resident memory ${(report.residentBytes.base / 2 ** 20).toFixed(0)} → ${(report.residentBytes.end / 2 ** 20).toFixed(0)} MiB, sockets ${report.sockets.base} → ${report.sockets.end}`);
-    if (report.finding) throw new Error(`seed ${options.seed}, after ${report.sent} requests:\n${tell(report.finding)}`);
+    if (report.finding) throw new Error(`seed ${options.seed}, after ${report.sent} requests:\n${tell(report.finding)}\n\nThe product's last words:\n${stage.gantry.log().split('\n').filter((line) => /"level":(?:50|60|"error"|"fatal")/.test(line)).slice(-5).join('\n').slice(-6_000)}`);
   }, options.minutes * 60_000 + 1_800_000);
 
   it('reach the engine often enough to mean something', async () => {

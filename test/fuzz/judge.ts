@@ -31,6 +31,9 @@ const judged = new Set(['Binds', 'Mounts', 'NetworkMode', 'IpcMode', 'PidMode', 
 /** Networks that engines have by themselves; who is connected to them changes. */
 export const engineNetworks: ReadonlySet<string> = new Set(['bridge', 'host', 'none', 'ingress', 'docker_gwbridge']);
 
+/** Where the role of who owns it is restrictedcontrol: to change containers, but to run nothing in them and to see none of their files. */
+const restricted: ReadonlySet<string> = new Set(['/shop/rita']);
+
 /** Judges views of one engine against the first of it, from before the requests. */
 export class Judge {
   /** Names and ids of what nobody of the accounts may use. */
@@ -110,8 +113,8 @@ export class Judge {
   }
 
   /** Whether an object of this name or id is the owner's. What is not there (any more) only must not be a stranger's. */
-  private reach(owner: Owner, seen: ReadonlyMap<string, Json>, ownerOf: (key: string) => Owner | null, find: (what: string) => void) {
-    return (kind: 'container' | 'network' | 'volume' | 'secret' | 'config', name: string, what: string): void => {
+  private reach(owner: Owner, seen: ReadonlyMap<string, Json>, ownerOf: (key: string) => Owner | null, find: (what: string) => void): Reach {
+    return (kind, name, what, runs = false): void => {
       if (name === '' || (kind === 'network' && engineNetworks.has(name))) return;
       if (this.foreign.has(name)) {
         find(`${what} is a stranger's ${kind}: ${name}`);
@@ -123,6 +126,7 @@ export class Judge {
         if (each !== kind || (id !== name && called !== name)) continue;
         const other = ownerOf(key);
         if (other && other.account !== owner.account) find(`${what} is ${kind} ${name} of ${other.account.name}`);
+        if (runs && other && restricted.has(other.path)) find(`${what} is ${kind} ${name}, in which its owner may run nothing`);
       }
     };
   }
@@ -139,8 +143,7 @@ export class Judge {
     for (const mode of ['NetworkMode', 'PidMode', 'IpcMode']) {
       const value = text(host[mode]);
       if (value.startsWith('container:')) {
-        canSee('container', value.slice('container:'.length), mode);
-        if (owner.path === '/shop/rita') find(`${mode} is ${value}, without the right to run anything in containers`);
+        canSee('container', value.slice('container:'.length), mode, true);
       } else if (mode === 'NetworkMode') canSee('network', value, mode);
       else if (!owner.host && !['', 'private', 'shareable', 'none'].includes(value)) find(`${mode} is ${value}`);
     }
@@ -157,7 +160,7 @@ export class Judge {
     for (const exec of list(container['ExecIDs']).map(text)) {
       const who = told.execs.get(exec);
       if (who && who !== owner.account) find(`${who.name} has made an exec in it`);
-      if (who && owner.path === '/shop/rita') find(`${who.name} has made an exec in it, without the right to`);
+      if (who && restricted.has(owner.path)) find(`${who.name} has made an exec in it, without the right to`);
     }
     if (owner.host) return;
     for (const [name, value] of Object.entries(host)) {
@@ -245,4 +248,5 @@ interface Owner {
   path: string;
 }
 
-type Reach = (kind: 'container' | 'network' | 'volume' | 'secret' | 'config', name: string, what: string) => void;
+/** @param runs whether something of the owner's would run beside, or inside, what is named */
+type Reach = (kind: 'container' | 'network' | 'volume' | 'secret' | 'config', name: string, what: string, runs?: boolean) => void;

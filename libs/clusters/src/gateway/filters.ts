@@ -66,7 +66,7 @@ export class AnswerFilters {
     const { response } = row;
     switch (response.is) {
       case 'none':
-        return row.target.kind === 'image' && row.target.how === 'one' && !seesAll ? () => this.image(wish) : null;
+        return row.target.kind === 'image' && row.target.how === 'one' && !seesAll ? () => (row.name === 'GET /images/{name}/history' ? this.history(wish) : this.image(wish)) : null;
       case 'prune':
         // Only whoever sees everything may prune.
         return null;
@@ -114,6 +114,11 @@ export class AnswerFilters {
 
   private image(wish: AnswerWish): Transform {
     return inspectFilter({ at: imageNames.map((name) => `/${name}`), keep: (_at, name) => name !== null && this.isPullable(wish, name), drop: ['/Manifests', '/GraphDriver'] });
+  }
+
+  /** Each layer tells the names of the images that end with it. */
+  private history(wish: AnswerWish): Transform {
+    return listFilter({ at: '', wanted: [['Id']], keep: () => true, show: [{ at: '/Tags', keep: (text) => this.isPullable(wish, text) }] });
   }
 
   private seesEverything({ ctx }: AnswerWish): boolean {
