@@ -58,8 +58,13 @@ export class ImageShop {
   }
 }
 
-/** A container and all that goes with it, made by whoever `call` speaks for. `canary` gives texts that nobody else may get to see. */
-export async function makeThings(owner: string, call: Caller, image: string, replicas: number, canary: () => string): Promise<Things> {
+/**
+ * A container and all that goes with it, made by whoever `call` speaks for.
+ * @param canary gives texts that nobody else may get to see
+ * @param subnet of the network, where it is not to be one of the engine's choice
+ */
+export async function makeThings(owner: string, call: Caller, image: string, replicas: number, canary: () => string,
+  subnet?: string): Promise<Things> {
   const name = (kind: string): string => `${owner}-${kind}-${randomBytes(4).toString('hex')}`;
   const made = async (path: string, body: Json): Promise<string> => {
     const answer = await ok(call('POST', `${v}${path}`, body));
@@ -67,7 +72,8 @@ export async function makeThings(owner: string, call: Caller, image: string, rep
   };
   const [network, volume, secret, config, service1, container1] = ['network', 'volume', 'secret', 'config', 'service',
     'container'].map(name) as [string, string, string, string, string, string];
-  const networkId = await made('/networks/create', { Name: network });
+  const networkId = await made('/networks/create', { Name: network,
+    ...(subnet === undefined ? {} : { IPAM: { Config: [{ Subnet: subnet }] } }) });
   await made('/volumes/create', { Name: volume, Labels: { note: canary() } });
   const secretId = await made('/secrets/create', { Name: secret, Data: Buffer.from(canary()).toString('base64'),
     Labels: { note: canary() } });

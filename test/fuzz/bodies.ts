@@ -111,7 +111,7 @@ const serviceWishes: readonly Edit[] = [
 
 const networkOptions: readonly Edit[] = [
   ...['macvlan', 'host', 'null', 'ipvlan', 'other', 'BRIDGE'].map((value): Edit => ['Driver', () => value]), ['Ingress', () => true], ['ConfigOnly', () => true], ['ConfigFrom', (pool) => ({ Network: foreign(pool).network.name })],
-  ['IPAM', () => ({ Driver: 'other' })], ['IPAM', () => ({ Options: { a: 'b' } })], ['Options', () => ({ 'com.docker.network.bridge.name': 'docker0' })], ['Options', () => ({ 'com.docker.network.bridge.host_binding_ipv4': '0.0.0.0' })],
+  ['IPAM.Driver', () => 'other'], ['IPAM.Options', () => ({ a: 'b' })], ['Options', () => ({ 'com.docker.network.bridge.name': 'docker0' })], ['Options', () => ({ 'com.docker.network.bridge.host_binding_ipv4': '0.0.0.0' })],
   ['Options', () => ({ parent: 'eth0' })], ['Name', (pool) => foreign(pool).network.name], ['Name', (pool) => foreign(pool).network.id], ['Name', () => 'host'], ['CheckDuplicate', () => false], ...labels,
 ];
 const volumeOptions: readonly Edit[] = [
@@ -132,6 +132,9 @@ function collection(account: Account): { Labels?: Record<string, string> } {
   return shared === undefined ? {} : { Labels: { 'io.gantry.collection': shared } };
 }
 
+/** One for each name: engines have few of their own to choose from. */
+const subnet = (account: Account, name: string): string => `10.${214 + 'nrsf'.indexOf(account.name[0]!)}.${name.slice(-1)}.0/24`;
+
 interface Plan {
   plain: (account: Account, pool: Pool, name: string) => unknown;
   wishes: readonly Edit[];
@@ -149,7 +152,7 @@ const plans: Readonly<Record<string, Plan>> = {
   'POST /exec/{id}/start': { plain: () => ({ Detach: false, Tty: false }), wishes: [['Detach', () => true]], options: [['Tty', () => 'x'], ['ConsoleSize', () => [1, 2]]] },
   'POST /services/create': { plain: plainService, wishes: serviceWishes, options: serviceOptions },
   'POST /services/{id}/update': { plain: (account, pool) => plainService(account, pool, account.own?.service.name ?? 'x'), wishes: serviceWishes, options: serviceOptions },
-  'POST /networks/create': { plain: (account, _pool, name) => ({ Name: name, ...collection(account) }), wishes: [['Internal', () => true], ['Driver', () => 'overlay'], ['Attachable', () => true], ['Labels', () => ({ a: 'b' })]], options: networkOptions },
+  'POST /networks/create': { plain: (account, _pool, name) => ({ Name: name, IPAM: { Config: [{ Subnet: subnet(account, name) }] }, ...collection(account) }), wishes: [['Internal', () => true], ['Driver', () => 'overlay'], ['Attachable', () => true], ['Labels', () => ({ a: 'b' })]], options: networkOptions },
   'POST /networks/{id}/connect': {
     plain: ({ own }) => ({ Container: owned(own, 'container') }), wishes: [['EndpointConfig', () => ({ Aliases: ['x'] })]],
     options: [['Container', (pool) => foreign(pool).container.name], ['Container', (pool) => foreign(pool, 1).container.id], ['EndpointConfig', () => ({ DriverOpts: { a: 'b' } })], ['EndpointConfig', (pool) => ({ Links: [foreign(pool).container.name] })]],
@@ -165,7 +168,7 @@ const plans: Readonly<Record<string, Plan>> = {
 };
 
 /** Members that would keep the machine busy instead of the gateway: they keep to what is small. */
-const heavy = new Set(['Replicas', 'MaxConcurrent', 'TotalCompletions', 'Interval', 'StartInterval', 'CgroupParent', 'Binds', 'Source', 'Mounts', 'device', 'WorkingDir', 'Dir', 'HostPort', 'PublishedPort', 'Ports', 'PortBindings', 'Healthcheck', 'HealthCheck', 'Devices', 'Global', 'GlobalJob']);
+const heavy = new Set(['IPAM', 'Replicas', 'MaxConcurrent', 'TotalCompletions', 'Interval', 'StartInterval', 'CgroupParent', 'Binds', 'Source', 'Mounts', 'device', 'WorkingDir', 'Dir', 'HostPort', 'PublishedPort', 'Ports', 'PortBindings', 'Healthcheck', 'HealthCheck', 'Devices', 'Global', 'GlobalJob']);
 const numbers: readonly Node[] = [0, 1, -1, 2147483648, big, new Written('9223372036854775807'), new Written('-9223372036854775808'), new Written('9223372036854775808'), new Written('1e3'), new Written('1.0'), new Written('-0'), new Written('1e400'), new Written('01')];
 const strings: readonly Node[] = ['', 'a', 'host', '/', '..', 'a:b', 'none', new Written('"\\ud800"'), new Written('"\\u0000"'), 'x'.repeat(200), '\u212a\u017f', '{{.Env}}', '-', 'true', '0', 'ALL'];
 
@@ -268,7 +271,7 @@ export function jsonBody(choices: Choices, row: EngineRow, shape: Shape, account
     const edit = ([path, value]: Edit): void => body.put(steps(path), node(value(pool, account)));
     if (plan && plan.wishes.length > 0) for (let count = choices.below(want.wishes + 1); count > 0; count -= 1) edit(choices.of(plan.wishes));
     for (let count = want.options; count > 0; count -= 1) {
-      if (plan && plan.options.length > 0 && !choices.chance(250)) edit(choices.of(plan.options));
+      if (plan && plan.options.length > 0 && !choices.chance(120)) edit(choices.of(plan.options));
       else scatter(choices, shape, body);
     }
     if (Object.keys(account.collections).length > 1 && choices.chance(300)) edit(['Labels.io.gantry.collection', () => choices.of(Object.keys(account.collections))]);

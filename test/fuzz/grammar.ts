@@ -272,13 +272,13 @@ function frame(choices: Choices, parts: Parts, pool: Pool, tricked: boolean): Fr
 
 /**
  * One exchange: a request on a row of the table, with any number of tricks on its way, its name, its parameters, its headers, its body and its
- * bytes. About one in four has none, and would go through if its sender may.
+ * bytes. About one in six has none, and would go through if its sender may.
  */
 export function sentence(choices: Choices, account: Account, token: string | null, pool: Pool, number: number): Sentence {
   // Without a trick where everything is 0, so that a tape's beginning decides how much is tried.
   const row = choices.weighted(weighted);
   const tricks: Tricks = { ...noTricks };
-  const count = choices.weighted([[30, 0], [45, 1], [17, 2], [6, 3], [2, 6]]);
+  const count = choices.weighted([[16, 0], [52, 1], [22, 2], [8, 3], [2, 6]]);
   const isJson = row.body.is === 'json';
   for (let index = 0; index < count; index += 1) {
     const kind = choices.weighted<keyof Tricks>([[isJson ? 45 : 5, 'options'], [row.path.includes('{') ? 30 : 2, 'name'], [12, 'query'], [isJson ? 14 : 1, 'keys'], [isJson ? 8 : 1, 'texts'], [8, 'headers'], [7, 'path'], [row.method === 'HEAD' ? 0 : 6, 'framing'], [5, 'version']]);
