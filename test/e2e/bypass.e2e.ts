@@ -1,28 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { unzipSync } from 'fflate';
 import { eventually } from '@gantry/platform/testing';
-import { COSIGN_PINS, findTool } from '@gantry/trust/testing';
-import { container, exchange, service, v, type Attempt, type Credentials, type Images, type Json, type Reply, type Things, type World } from '../bypass/book';
-import { callEngine, makePki, savedImage, webImage } from '../lab';
-import { DockerCli, Gantry, run, type Api } from './gantry';
+import { container, exchange, service, v, type Attempt, type Credentials, type Images, type Json, type Reply, type World } from '../bypass/book';
+import { callEngine, makePki } from '../lab';
+import { differences, engineAt, removeSeen, viewEngine, type Listed, type View } from './engine-view';
+import { DockerCli, Gantry, type Api } from './gantry';
+import { bundleOf, ImageShop, makeThings, ok, settle, type Caller } from './seeds';
 
 const folder = join(__dirname, '../bypass');
 const names = readdirSync(folder).filter((name) => name !== 'book.ts').sort();
-
-/** All that an engine has, by kind and id, as it tells on its own socket; without what changes by itself. */
-type View = Map<string, string>;
-
-interface Listed {
-  Id: string;
-  ID: string;
-  Name: string;
-}
-
-/** One person's way to the gateway: a client bundle, and nothing else. */
-type Caller = (method: string, target: string, body?: unknown, headers?: Record<string, string>) => Promise<Reply>;
 
 describe('the book of bypasses', () => {
   let gantry: Gantry;
@@ -34,138 +22,17 @@ describe('the book of bypasses', () => {
   const hidden = new Set<string>();
   let first: View;
   const scratch = mkdtempSync(join(tmpdir(), 'gantry-bypass-'));
-  const engine = <T = Json>(method: string, path: string, body?: unknown): Promise<T> => callEngine<T>(socket, method, `${v}${path}`, body);
+  const engine = <T = Json>(method: string, path: string, body?: unknown): Promise<T> => engineAt(socket)<T>(method, path, body);
+  const view = (): Promise<View> => viewEngine(engine);
   const canary = (): string => {
     const text = `canary-${randomBytes(8).toString('hex')}`;
     hidden.add(text).add(Buffer.from(text).toString('base64'));
     return text;
   };
 
-  async function view(): Promise<View> {
-    const seen: View = new Map();
-    const put = (kind: string, id: string, value: unknown): void => void seen.set(`${kind} ${id}`, JSON.stringify(value));
-    for (const { Id } of await engine<Listed[]>('GET', '/containers/json?all=1')) {
-      const { ExecIDs, ...rest } = await engine<{ ExecIDs: string[] | null }>('GET', `/containers/${Id}/json`);
-      put('container', Id, { ...rest, ExecIDs: ExecIDs?.sort() ?? null }); // in no order
-      put('changes of container', Id, await engine('GET', `/containers/${Id}/changes`));
-    }
-    for (const { Id } of await engine<Listed[]>('GET', '/networks')) put('network', Id, await engine('GET', `/networks/${Id}`));
-    for (const each of (await engine<{ Volumes: Listed[] | null }>('GET', '/volumes')).Volumes ?? []) put('volume', each.Name, each);
-    for (const each of await engine<Listed[]>('GET', '/images/json?all=1&digests=1')) put('image', each.Id, each);
-    for (const each of await engine<Listed[]>('GET', '/services')) put('service', each.ID, each);
-    for (const { ID, ServiceID, Spec, DesiredState } of await engine<(Listed & Json)[]>('GET', '/tasks')) put('task', ID, { ServiceID, Spec,
-      DesiredState });
-    for (const kind of ['secret', 'config']) for (const each of await engine<Listed[]>('GET', `/${kind}s`)) put(kind, each.ID, each);
-    for (const { ID, Spec } of await engine<(Listed & Json)[]>('GET', '/nodes')) put('node', ID, Spec);
-    for (const each of await engine<Listed[]>('GET', '/plugins')) put('plugin', each.Id, each);
-    const { ID, Spec, JoinTokens, RootRotationInProgress } = await engine('GET', '/swarm');
-    put('swarm', ID as string, { Spec, JoinTokens, RootRotationInProgress });
-    return seen;
-  }
-
-  const differences = (before: View, after: View): string[] =>
-    [...new Set([...before.keys(),
-      ...after.keys()])].filter((key) => before.get(key) !== after.get(key)).map((key) => `${key}: ${difference(before.get(key) ?? '', after.get(key) ?? '')}`);
-
-  /** The parts in which two texts differ, with a little around them. */
-  function difference(before: string, after: string): string {
-    const at = [...before].findIndex((character, index) => character !== after[index]);
-    const from = Math.max(0, at - 80);
-    return `${before.slice(from, from + 400) || 'nothing'} → ${after.slice(from, from + 400) || 'nothing'}`;
-  }
-
   /** Takes away what an attempt has made, so that the next one is judged by itself. */
   async function takeAway(before: View, after: View): Promise<void> {
-    const paths: Record<string, string> = { container: '/containers', network: '/networks', volume: '/volumes', service: '/services',
-      secret: '/secrets', config: '/configs' };
-    for (const key of after.keys()) {
-      const [kind = '', id = ''] = key.split(' ');
-      if (!before.has(key) && kind === 'image') await engine('DELETE', `/images/${id}?force=1`);
-      if (!before.has(key) && kind in paths) await engine('DELETE', `${paths[kind]}/${id}${kind === 'container' ? '?force=1' : ''}`);
-    }
-  }
-
-  const ok = async (reply: Promise<Reply>): Promise<Json> => {
-    const { status, body, sent } = await reply;
-    if (status < 200 || status > 299) throw new Error(`${sent.slice(0, 300)}: ${status} ${body}`);
-    return body === '' ? {} : (JSON.parse(body) as Json);
-  };
-
-  const bundle = async (api: Api): Promise<Credentials & { ca: string }> => {
-    const answer = await fetch(`${gantry.ready!.http}/api/v1/me/bundle`, { headers: { authorization: `Bearer ${api.token}` } });
-    const files = unzipSync(Buffer.from(await answer.arrayBuffer()));
-    const file = (name: string): string => Buffer.from(files[name]!).toString();
-    return { ca: file('ca.pem'), cert: file('cert.pem'), key: file('key.pem') };
-  };
-
-  /** A container and all that goes with it, made by whoever `call` speaks for. */
-  async function things(owner: string, call: Caller, image: string, replicas: number): Promise<Things> {
-    const name = (kind: string): string => `${owner}-${kind}-${randomBytes(4).toString('hex')}`;
-    const made = async (path: string, body: Json): Promise<string> => {
-      const answer = await ok(call('POST', `${v}${path}`, body));
-      return String(answer['Id'] ?? answer['ID'] ?? answer['Name']);
-    };
-    const [network, volume, secret, config, service1, container1] = ['network', 'volume', 'secret', 'config', 'service',
-      'container'].map(name) as [string, string, string, string, string, string];
-    const networkId = await made('/networks/create', { Name: network });
-    await made('/volumes/create', { Name: volume, Labels: { note: canary() } });
-    const secretId = await made('/secrets/create', { Name: secret, Data: Buffer.from(canary()).toString('base64'),
-      Labels: { note: canary() } });
-    const configId = await made('/configs/create', { Name: config, Data: Buffer.from(canary()).toString('base64') });
-    const listen = `echo ${canary()}; while read line; do echo "$line" >> /heard; done; exec sleep 1000000 # ${canary()}`;
-    const containerId = await made(`/containers/create?name=${container1}`, {
-      Image: image, OpenStdin: true, Entrypoint: ['/bin/sh', '-c', listen], Env: [`NOTE=${canary()}`], Labels: { note: canary() },
-        HostConfig: { NetworkMode: network, Mounts: [{ Type: 'volume', Source: volume, Target: '/data' }] },
-    });
-    await ok(call('POST', `${v}/containers/${containerId}/start`));
-    const exec = await made(`/containers/${containerId}/exec`, { Cmd: ['/bin/sleep', '1000000'] });
-    const started = await call('POST', `${v}/exec/${exec}/start`, { Detach: true });
-    if (started.status !== 200) throw new Error(started.text);
-    const serviceId = await made('/services/create', {
-      Name: service1, TaskTemplate: { ContainerSpec: { Image: image, Env: [`NOTE=${canary()}`] } },
-        Mode: { Replicated: { Replicas: replicas } }, EndpointSpec: { Mode: 'dnsrr' },
-    });
-    return {
-      container: { id: containerId, name: container1 }, exec, network: { id: networkId, name: network }, volume, secret: { id: secretId,
-        name: secret }, config: { id: configId, name: config },
-      service: { id: serviceId, name: service1 }, serviceVersion: 0, task: '',
-    };
-  }
-
-  /** What is known of a service only when its tasks have come to rest. */
-  async function settle(of: Things): Promise<void> {
-    const { Spec } = await engine<{ Spec: { Mode: { Replicated: { Replicas: number } } } }>('GET', `/services/${of.service.id}`);
-    const filters = encodeURIComponent(JSON.stringify({ service: [of.service.id], 'desired-state': ['running'] }));
-    if (Spec.Mode.Replicated.Replicas > 0) {
-      of.task = await eventually(`a task of ${of.service.name} runs`,
-        async () => (await engine<{ ID: string; Status: { State: string } }[]>('GET',
-        `/tasks?filters=${filters}`)).find(({ Status }) => Status.State === 'running')?.ID ?? null, 60);
-    }
-    of.serviceVersion = (await engine<{ Version: { Index: number } }>('GET', `/services/${of.service.id}`)).Version.Index;
-  }
-
-  async function push(reference: string, version: string): Promise<string> {
-    await load(reference, version);
-    return /digest: (sha256:[0-9a-f]{64})/.exec(raw.ok(['push', reference]))![1]!;
-  }
-
-  async function load(reference: string, version: string): Promise<void> {
-    const file = join(scratch, 'image.tar');
-    writeFileSync(file, await savedImage(await webImage({ version }), reference));
-    raw.ok(['load', '-q', '-i', file]);
-  }
-
-  /** Signs as a release would be, and answers the public key. */
-  async function sign(reference: string): Promise<string> {
-    const tool = await findTool(COSIGN_PINS[0]!);
-    if (!tool) throw new Error('cosign 2.5.0 is not in the archive any more; give the test another version');
-    const env = { COSIGN_PASSWORD: '', DOCKER_CONFIG: raw.config, HOME: scratch };
-    for (const argv of [['generate-key-pair', '--output-key-prefix', join(scratch, 'release')], ['sign', '--yes', '--tlog-upload=false',
-      '--allow-http-registry', '--key', join(scratch, 'release.key'), reference]]) {
-      const result = run(tool.path, argv, { env });
-      if (result.code !== 0) throw new Error(`cosign ${argv[0]}: ${result.stderr}`);
-    }
-    return readFileSync(join(scratch, 'release.pub'), 'utf8');
+    for (const key of after.keys()) if (!before.has(key)) await removeSeen(engine, key);
   }
 
   beforeAll(async () => {
@@ -175,6 +42,7 @@ describe('the book of bypasses', () => {
     socket = gantry.ready!.engine.replace('unix://', '');
     admin = await gantry.api('admin', gantry.adminPassword());
     raw = new DockerCli(gantry.ready!.engine);
+    const shop = new ImageShop(raw, scratch);
     const made = async (path: string, body: unknown): Promise<void> => {
       const { status, body: answer } = await admin.post(path, body);
       if (status !== 201) throw new Error(`${path}: ${status} ${JSON.stringify(answer)}`);
@@ -192,19 +60,19 @@ describe('the book of bypasses', () => {
     raw.ok(['login', '-u', 'admin', '--password-stdin', registry], { input: gantry.adminPassword() });
     const web = `${registry}/acme/web`;
     const images: Images = {
-      signed: `${web}:signed`, signedDigest: await push(`${web}:signed`, 'signed'), unsigned: `${web}:one`,
-        unsignedDigest: await push(`${web}:one`, 'one'), unsignedId: raw.ok(['image', 'inspect', '-f', '{{.Id}}', `${web}:one`]),
+      signed: `${web}:signed`, signedDigest: await shop.push(`${web}:signed`, 'signed'), unsigned: `${web}:one`,
+        unsignedDigest: await shop.push(`${web}:one`, 'one'), unsignedId: raw.ok(['image', 'inspect', '-f', '{{.Id}}', `${web}:one`]),
       onNode: `${web}:only-here`, nameless: 'nameless-image:only-here', hidden: `${registry}/other/hidden-app:one`,
-        hiddenDigest: await push(`${registry}/other/hidden-app:one`, 'hidden'), hiddenId: raw.ok(['image', 'inspect', '-f', '{{.Id}}',
+        hiddenDigest: await shop.push(`${registry}/other/hidden-app:one`, 'hidden'), hiddenId: raw.ok(['image', 'inspect', '-f', '{{.Id}}',
         `${registry}/other/hidden-app:one`]),
     };
-    await load(images.onNode, 'only here');
-    await load(images.nameless, 'only here, without a name');
+    await shop.load(images.onNode, 'only here');
+    await shop.load(images.nameless, 'only here, without a name');
     for (const text of ['hidden-app', 'nameless-image', images.hiddenDigest, images.hiddenId]) hidden.add(text);
-    const publicKeyPem = await sign(`${web}@${images.signedDigest}`);
+    const publicKeyPem = await shop.sign(`${web}@${images.signedDigest}`);
 
     const anns = await gantry.api('ann', 'ann has a long password');
-    const [ann, bob] = [await bundle(anns), await bundle(await gantry.api('bob', 'bob has a long password'))];
+    const [ann, bob] = [await bundleOf(anns), await bundleOf(await gantry.api('bob', 'bob has a long password'))];
     const { hostname: host, port } = new URL(gateway.replace('tcp:', 'http:'));
     const to = { host, port: Number(port), ca: ann.ca };
     const address = `${host}:${port}`;
@@ -221,19 +89,19 @@ describe('the book of bypasses', () => {
         text: '' };
     };
 
-    const own = await things('own', as(ann), images.unsigned, 0);
+    const own = await makeThings('own', as(ann), images.unsigned, 0, canary);
     const old = await ok(as(ann)('POST', `${v}/services/create`, { Name: 'own-old',
       TaskTemplate: { ContainerSpec: { Image: images.unsigned } }, Mode: { Replicated: { Replicas: 0 } },
       EndpointSpec: { Mode: 'dnsrr' } }));
     hidden.clear(); // what is ann's own she may see
     for (const text of ['hidden-app', 'nameless-image', images.hiddenDigest, images.hiddenId]) hidden.add(text);
-    const foreign = [await things('raw', onSocket, images.unsigned, 1), await things('bob', as(bob), images.unsigned, 1)];
+    const foreign = [await makeThings('raw', onSocket, images.unsigned, 1, canary), await makeThings('bob', as(bob), images.unsigned, 1, canary)];
     // Her service goes on to the signed image, so that its former spec is of the other one.
     const before = await engine<{ Version: { Index: number }; Spec: { TaskTemplate: { ContainerSpec: Json } } }>('GET',
       `/services/${own.service.id}`);
     before.Spec.TaskTemplate.ContainerSpec['Image'] = images.signed;
     await ok(as(ann)('POST', `${v}/services/${own.service.id}/update?version=${before.Version.Index}`, before.Spec));
-    for (const each of [own, ...foreign]) await settle(each);
+    for (const each of [own, ...foreign]) await settle(engine, each);
     // Somebody with the engine's socket has joined her network: she may not see who.
     await engine('POST', `/networks/${own.network.id}/connect`, { Container: foreign[0]!.container.id });
     for (const { container: c, exec, network, volume, secret, config, service: s, task } of foreign) {
@@ -311,7 +179,8 @@ describe('the book of bypasses', () => {
     }
     for (const path of [`/containers/${own.container.id}/json`, `/containers/${own.container.id}/top`, `/networks/${own.network.id}`,
       `/volumes/${own.volume}`, `/services/${own.service.id}`, `/secrets/${own.secret.id}`, `/exec/${own.exec}/json`,
-      `/images/${images.unsigned}/json`]) await ok(call('GET', `${v}${path}`));
+      `/images/${images.unsigned}/json`, `/images/${images.unsigned}/history`]) await ok(call('GET', `${v}${path}`));
+    expect((await call('GET', `${v}/images/${'a'.repeat(300)}/json`)).status).toBe(404);
     const lists = await Promise.all(['containers/json?all=1', `events?since=1&until=${Math.floor(Date.now() / 1000)}`, 'services',
       'secrets', 'configs', 'networks', 'volumes'].map((path) => call('GET', `${v}/${path}`)));
     for (const [index, thing] of [own.container.id, own.container.id, own.service.id, own.secret.id, own.config.id, own.network.id,

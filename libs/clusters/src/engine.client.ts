@@ -176,13 +176,13 @@ export class EngineClient {
     return this.get('/swarm');
   }
 
-  /** What the engine tells of one object at this path, without the version; null where it knows none, or more than one. @throws EngineError */
+  /** What the engine tells of one object at this path, without the version; null where it knows none, or more than one, or takes the name for none. @throws EngineError */
   async inspect(path: string): Promise<unknown> {
     try {
       return await this.get(path);
     } catch (error) {
-      // 400 and 500 with these words: the name is the beginning of several ids.
-      if (error instanceof EngineError && (error.status === 404 || /multiple|ambiguous|more than one/i.test(error.message))) return null;
+      // 400: no object has such a name; 400 and 500 with these words: the name is the beginning of several ids.
+      if (error instanceof EngineError && (error.status === 404 || error.status === 400 || /multiple|ambiguous|more than one/i.test(error.message))) return null;
       throw error;
     }
   }

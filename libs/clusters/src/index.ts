@@ -15,6 +15,7 @@ export { NodeScheduling } from './gateway/node-scheduling';
 export type { Passage } from './gateway/passage';
 export { GatewayImages } from './gateway/ports';
 export { claimLabel, claimSeconds, engineObjectsChannel, Ownership, type ClaimWish, type OwnedName, type Swept } from './gateway/ownership';
+export { howPassed, type Way } from './gateway/ways';
 export { ownedKinds, type ClusterOwnership, type ObjectName, type OwnedKind } from './gateway/ownership-index';
 export {
   dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, swarmForm, type DfOptions, type EngineEvent, type Form, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions,

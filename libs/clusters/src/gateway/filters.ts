@@ -70,7 +70,9 @@ export class AnswerFilters {
     const { response } = row;
     switch (response.is) {
       case 'none':
-        return (row.name === 'GET /images/{name}/json' || row.name === 'GET /images/{name}/history') && !seesAll ? () => this.image(wish) : null;
+        if (seesAll) return null;
+        if (row.name === 'GET /images/{name}/history') return () => this.history(wish);
+        return row.name === 'GET /images/{name}/json' ? () => this.image(wish) : null;
       case 'prune':
         // Only whoever sees everything may prune.
         return null;
@@ -118,6 +120,11 @@ export class AnswerFilters {
 
   private image(wish: AnswerWish): Transform {
     return inspectFilter({ at: imageNames.map((name) => `/${name}`), keep: (_at, name) => name !== null && this.isPullable(wish, name), drop: ['/Manifests', '/GraphDriver'] });
+  }
+
+  /** Each layer tells the names of the images that end with it. */
+  private history(wish: AnswerWish): Transform {
+    return listFilter({ at: '', wanted: [['Id']], keep: () => true, show: [{ at: '/Tags', keep: (text) => this.isPullable(wish, text) }] });
   }
 
   private seesEverything({ ctx }: AnswerWish): boolean {
