@@ -1,14 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { Access, type ResourceRef } from '@gantry/access';
 import { GatewayImages } from '@gantry/clusters';
-import { Db, parseStrictJson, RawNumber, StrictJsonError, type Context, type StrictJson } from '@gantry/platform';
-import { Images, parseRepositoryPath, RegistryRights, Repositories, type ImageEvidence } from '@gantry/registry';
+import { Db, type Context } from '@gantry/platform';
+import { Images, parseRepositoryPath, RegistryRights, Repositories } from '@gantry/registry';
 import { SignaturePolicies } from '@gantry/trust';
-
-type Json = StrictJson<RawNumber>;
-
-const maxConfigBytes = 4 * 1024 * 1024;
-const maxPlatforms = 64;
+import { triggersOf } from './image-triggers';
 
 /** Paths that may be pulled: those that there are, and what `would` says of those that there are not. */
 class Pullable extends Set<string> {
@@ -68,14 +64,8 @@ export class DeliveryImages extends GatewayImages {
     return parseRepositoryPath(path) !== null && this.rights.may(ctx, path, 'push');
   }
 
-  async triggers(_ctx: Context, path: string, digest: string): Promise<string[] | null> {
-    const evidence = this.images.evidence(path);
-    try {
-      return await triggersOf(evidence, digest);
-    } catch (error) {
-      if (error instanceof Unclear || error instanceof StrictJsonError) return null;
-      throw error;
-    }
+  triggers(_ctx: Context, path: string, digest: string): Promise<string[] | null> {
+    return triggersOf(this.images.evidence(path), digest);
   }
 
   /** Whether a repository of this path could be pulled by the right on all that its owner has: what has just been built may not be pushed yet. */
@@ -84,43 +74,4 @@ export class DeliveryImages extends GatewayImages {
     const account = place && this.access.findNamespace(place.namespace);
     return account !== null && account !== undefined && this.access.can(ctx, 'repository:pull', { kind: 'repository', id: '', parent: { kind: 'account', id: account.id } }).allowed;
   }
-}
-
-/** What engines might read otherwise than we do. */
-class Unclear extends Error {}
-
-async function triggersOf(evidence: ImageEvidence, digest: string): Promise<string[]> {
-  const manifest = await readManifest(evidence, digest);
-  if (!manifest) throw new Unclear('there is no manifest');
-  const list = member(manifest, 'manifests');
-  if (list !== undefined && (!Array.isArray(list) || list.length > maxPlatforms || member(manifest, 'config') !== undefined)) throw new Unclear('neither an index nor an image');
-  const triggers = new Set<string>();
-  for (const each of list === undefined ? [digest] : list.map((part) => member(part, 'digest'))) {
-    const image = list === undefined ? manifest : typeof each === 'string' ? await readManifest(evidence, each) : null;
-    // A platform that was not pushed can't be pulled.
-    if (!image) continue;
-    const at = member(member(image, 'config'), 'digest');
-    const bytes = typeof at === 'string' ? await evidence.blob(at, maxConfigBytes) : null;
-    if (!bytes) throw new Unclear('there is no configuration');
-    const found = member(member(parseStrictJson(bytes, { numbers: 'source', maxBytes: maxConfigBytes }), 'config'), 'OnBuild') ?? [];
-    if (!Array.isArray(found)) throw new Unclear('no list');
-    for (const trigger of found) {
-      if (typeof trigger !== 'string') throw new Unclear('no text');
-      triggers.add(trigger);
-    }
-  }
-  return [...triggers];
-}
-
-async function readManifest(evidence: ImageEvidence, digest: string): Promise<Json | null> {
-  const manifest = await evidence.manifestByDigest(digest);
-  return manifest && parseStrictJson(manifest.bytes, { numbers: 'source', maxBytes: maxConfigBytes });
-}
-
-/** A member by its name; engines would take another one that differs in case alone. */
-function member(from: Json | undefined, name: string): Json | undefined {
-  if (typeof from !== 'object' || from === null || Array.isArray(from) || from instanceof RawNumber) return undefined;
-  const [found, ...more] = Object.keys(from).filter((key) => key.toLowerCase() === name.toLowerCase());
-  if (more.length > 0 || (found !== undefined && found !== name)) throw new Unclear(`another spelling of ${name}`);
-  return found === undefined ? undefined : from[found];
 }
