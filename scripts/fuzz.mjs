@@ -14,7 +14,7 @@ const usage = `usage: npm run fuzz -- [options]
   --requests N   stop after so many requests
   --seed N       decide as a former run did; without it, one is drawn and printed
   --clients N    requests that are under way at once (24)
-  --batch N      requests between two looks at the engine (2500)
+  --batch N      requests between two looks at the engine (5000)
 
 Exit code 0: nothing was found; 1: something was, and the smallest request that shows it is printed.`;
 

@@ -216,31 +216,33 @@ function scatter(choices: Choices, shape: Shape, body: Members): void {
 }
 
 const folds: readonly ((name: string) => string)[] = [(name) => name.toLowerCase(), (name) => name.toUpperCase(), (name) => name.replace(/s/i, '\u017f'), (name) => name.replace(/k/i, '\u212a'), (name) => `${name} `, (name) => `${name}\u0000`, (name) => `${name[0]?.toLowerCase() ?? ''}${name.slice(1)}`];
-const reach: Node = node({ Privileged: true, Binds: ['/:/reach'], Mounts: [{ Type: 'bind', Source: '/', Target: '/reach' }], CapabilityAdd: ['ALL'] });
+/** Made anew each time, for whoever puts it somewhere may change it. */
+const reach = (): Node => node({ Privileged: true, Binds: ['/:/reach'], Mounts: [{ Type: 'bind', Source: '/', Target: '/reach' }], CapabilityAdd: ['ALL'] });
 
 /** Names as no strict reader takes them: in other cases, twice, unknown. */
 function trickKeys(choices: Choices, body: Node): void {
-  const object = choices.of(objectsIn(body));
-  if (!object) return;
+  const objects = objectsIn(body);
+  if (objects.length === 0) return;
+  const object = choices.of(objects);
   const member = object.list.length > 0 ? choices.of(object.list) : undefined;
   switch (choices.below(7)) {
     case 0:
       if (member) member[0] = choices.of(folds)(member[0]);
       break;
     case 1:
-      if (member) object.list.push([member[0], choices.of<Node>([member[1], null, reach, 'x'])]);
+      if (member) object.list.push([member[0], choices.of<Node>([member[1], null, reach(), 'x'])]);
       break;
     case 2:
-      if (member) object.list.unshift([choices.of(folds)(member[0]), choices.of<Node>([member[1], reach])]);
+      if (member) object.list.unshift([choices.of(folds)(member[0]), choices.of<Node>([member[1], reach()])]);
       break;
     case 3:
-      object.list.push([choices.of(['Unknown', '', '__proto__', 'constructor', 'toString', 'x'.repeat(300)]), choices.of<Node>([reach, null, 1])]);
+      object.list.push([choices.of(['Unknown', '', '__proto__', 'constructor', 'toString', 'x'.repeat(300)]), choices.of<Node>([reach(), null, 1])]);
       break;
     case 4:
-      object.list.push([choices.of(['hostconfig', 'HOSTCONFIG', 'Host\u0043onfig ', 'ho\u017ftconfig']), reach]);
+      object.list.push([choices.of(['hostconfig', 'HOSTCONFIG', 'Host\u0043onfig ', 'ho\u017ftconfig']), reach()]);
       break;
     case 5:
-      object.list.push([choices.of(['HostConfig', 'Privileged', 'Mounts', 'Binds']), choices.of<Node>([reach, true, ['/:/reach']])]);
+      object.list.push([choices.of(['HostConfig', 'Privileged', 'Mounts', 'Binds']), choices.of<Node>([reach(), true, ['/:/reach']])]);
       break;
     default:
       if (member) member[1] = choices.of<Node>([null, 1, 'x', true, [], new Members([]), big, new Written('1e9999'), [member[1]], new Written('nul'), new Written("'x'"), new Written('"\\ud800\\ud800"'), new Written('[1,]')]);

@@ -76,6 +76,8 @@ export class Fuzzer {
   private readonly hidden: RegExp;
   private readonly made = new Map<string, Account>();
   private readonly execs = new Map<string, Account>();
+  /** Connections that were made for this batch. */
+  private opened = 0;
   /** Hidden words that an account itself has written into things of its own; it may read them there. */
   private readonly written = new Map<Account, Map<string, number>>();
   private readonly report: FuzzReport = {
@@ -104,6 +106,7 @@ export class Fuzzer {
       const until = Math.min(next + options.batch, options.requests);
       const log: Entry[] = [];
       const began1 = performance.now();
+      const worked = stage.workedMillis();
       const faults: { entry: Entry; fault: Fault }[] = [];
       const client = async (): Promise<void> => {
         while (next < until && faults.length === 0) {
@@ -119,6 +122,8 @@ export class Fuzzer {
       report.sent += log.length;
       this.closeLines();
       const sent = performance.now();
+      const opened = this.opened;
+      this.opened = 0;
       if (!stage.isUp()) {
         report.finding = { what: [`the product's process has ended:\n${stage.gantry.printed.slice(-3_000)}`], by: null };
         break;
@@ -128,6 +133,7 @@ export class Fuzzer {
         report.finding = await this.explain([`${fault.kind}: ${fault.detail}`], [entry], async (tape) => (await this.replay(entry, tape)).fault?.kind === fault.kind);
         break;
       }
+      const millis = (stage.workedMillis() - worked) / log.length;
       const view = await stage.view();
       const wrong = [...stage.judge.judge(view, this.told()), ...(await this.judgeRecord(view))];
       report.judged += [...view.keys()].length;
@@ -139,7 +145,7 @@ export class Fuzzer {
       this.made.clear();
       this.execs.clear();
       this.written.clear();
-      this.say(`${report.sent} requests: ${Math.round(log.length / ((sent - began1) / 1000))}/s, ${report.reached} to the engine, ${view.size} objects judged, batch ${((sent - began1) / 1000).toFixed(1)} s + ${((performance.now() - sent) / 1000).toFixed(1)} s`);
+      this.say(`${report.sent} requests: ${Math.round(log.length / ((sent - began1) / 1000))}/s, ${report.reached} to the engine, ${view.size} objects judged, ${opened} connections, ${millis.toFixed(1)} ms of work each, batch ${((sent - began1) / 1000).toFixed(1)} s + ${((performance.now() - sent) / 1000).toFixed(1)} s`);
       if (batch === 0) {
         report.sockets.base = stage.openSockets();
         report.residentBytes.base = stage.residentBytes();
@@ -156,7 +162,12 @@ export class Fuzzer {
   }
 
   private closeLines(): void {
-    for (const lines of this.lines.values()) for (const line of lines.splice(0)) line.close();
+    for (const lines of this.lines.values()) {
+      for (const line of lines.splice(0)) {
+        this.opened += line.opened;
+        line.close();
+      }
+    }
   }
 
   /** One exchange, and what is wrong with it. */

@@ -226,6 +226,8 @@ function chunked(body: Buffer, sizes: readonly number[], extension = '', trailer
 
 const patientMillis = 250;
 const impatientMillis = 25;
+/** For the head of an answer that may last; nobody waits for its end. */
+const lastingMillis = 2_000;
 
 /** Writes a request as bytes, by the letter or not. */
 function frame(choices: Choices, parts: Parts, pool: Pool, tricked: boolean): Frame {
@@ -310,6 +312,6 @@ export function sentence(choices: Choices, account: Account, token: string | nul
   const sure = /^[\x21-\x7e]+$/.test(target) && tricks.headers === 0;
   return {
     row, tricked: count > 0, echo, bytes: framed.bytes, methods: Array.from({ length: framed.requests }, () => row.method), answers: framed.requests,
-    patienceMillis: lasts ? Math.min(framed.patienceMillis ?? patientMillis, patientMillis) : framed.patienceMillis, loose: framed.loose || lasts || !sure,
+    patienceMillis: framed.patienceMillis ?? (lasts ? lastingMillis : null), loose: framed.loose || lasts || !sure,
   };
 }

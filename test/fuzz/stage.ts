@@ -66,7 +66,7 @@ export class Stage {
         for (const key of left.filter((each) => each.startsWith(`${kind} `))) await removeSeen(this.engine, key).catch(() => undefined); // tried again
       }
       return left.length === 0;
-    }, 180);
+    }, 900);
     const view = await this.view();
     for (const account of this.pool.accounts) if (account.own) await this.restore(account, view);
     this.pool.batch += 1;
@@ -86,6 +86,12 @@ export class Stage {
         return false; // closed in the meantime
       }
     }).length;
+  }
+
+  /** Milliseconds for which the product's process has worked. */
+  workedMillis(): number {
+    const [user, system] = readFileSync(`/proc/${this.gantry.pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ').slice(11, 13);
+    return (Number(user) + Number(system)) * 10;
   }
 
   /** Bytes of memory that the product's process holds. */

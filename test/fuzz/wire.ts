@@ -197,7 +197,7 @@ export class Line {
       if (this.socket !== socket || reader.malformed !== null) resolve('over');
       else if (reader.lasts) within(lastingMillis, 'over');
       else if (reader.answers.length >= sending.answers || reader.answers.at(-1)?.headers['connection'] === 'close') resolve('over');
-      else if (reader.answers.length > 0) within(quietMillis, 'over');
+      else if (reader.answers.length > 0 || (sending.patienceMillis !== null && reader.text !== '')) within(quietMillis, 'over');
     };
     within(sending.patienceMillis ?? answerMillis, sending.patienceMillis === null ? 'late' : 'over');
     this.wake = look;
