@@ -437,6 +437,32 @@ create table clusters_engine_objects (
   constraint clusters_engine_objects_pkey PRIMARY KEY (id)
 );
 
+create table clusters_findings (
+  changed_at timestamp with time zone not null,
+  cluster_id uuid not null,
+  detail text default ''::text not null,
+  done text default ''::text not null,
+  engine_id text not null,
+  fault text default ''::text not null,
+  first_seen timestamp with time zone not null,
+  id uuid not null,
+  image text not null,
+  kind text not null,
+  last_seen timestamp with time zone not null,
+  name text not null,
+  node_id text not null,
+  note text default ''::text not null,
+  reason text not null,
+  state text not null,
+  undo jsonb,
+  constraint clusters_findings_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_findings_kind_check CHECK ((kind = ANY (ARRAY['container'::text, 'network'::text, 'volume'::text, 'service'::text, 'secret'::text, 'config'::text, 'image'::text]))),
+  constraint clusters_findings_object UNIQUE (cluster_id, reason, kind, node_id, engine_id),
+  constraint clusters_findings_pkey PRIMARY KEY (id),
+  constraint clusters_findings_reason_check CHECK ((reason = ANY (ARRAY['unknown'::text, 'image-refused'::text]))),
+  constraint clusters_findings_state_check CHECK ((state = ANY (ARRAY['seen'::text, 'baseline'::text, 'flagged'::text, 'acknowledged'::text, 'quarantined'::text, 'releasing'::text, 'owned'::text, 'gone'::text])))
+);
+
 create table clusters_node_sets (
   cluster_id uuid not null,
   collections uuid[] not null,

@@ -176,7 +176,6 @@ export interface EngineVolume {
   Mountpoint?: string;
   Scope?: string;
   CreatedAt?: string;
-  Options?: Record<string, string> | null;
   Labels?: Record<string, string> | null;
   /** Of the driver. */
   Options?: Record<string, string> | null;

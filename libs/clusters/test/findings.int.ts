@@ -27,6 +27,12 @@ class Images extends GatewayImages {
   pullable() {
     return Promise.resolve(new Set<string>());
   }
+  mayPush() {
+    return Promise.resolve(false);
+  }
+  triggers() {
+    return Promise.resolve([]);
+  }
 }
 
 class Admissions extends ImageAdmission {

@@ -57,6 +57,12 @@ describe('rights at the gateway', () => {
       async pullable(): Promise<ReadonlySet<string>> {
         return new Set();
       }
+      async mayPush(): Promise<boolean> {
+        return false;
+      }
+      async triggers(): Promise<string[]> {
+        return [];
+      }
     }
     @Global()
     @Module({ providers: [{ provide: ImageAdmission, useClass: Admissions }, { provide: GatewayImages, useClass: Images }], exports: [ImageAdmission, GatewayImages] })

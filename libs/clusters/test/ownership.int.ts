@@ -97,7 +97,7 @@ async function problemOf(work: Promise<unknown>): Promise<string> {
 }
 
 async function delivers(db: Db, clusterId: string, kind: string, name: string, engineId: string | null, scope: string): Promise<boolean> {
-  const rows = await db.query(system, 'insert into clusters_objects (cluster_id, kind, name, engine_id, scope) values ($1, $2, $3, $4, $5) on conflict do nothing returning 1', [clusterId, kind, name, engineId, scope]);
+  const rows = await db.query(system, 'insert into clusters_objects (cluster_id, kind, name, engine_id, scope) values ($1, $2, $3, $4, $5) on conflict do nothing returning 1', [clusterId, kind, name, engineId, `environment:${scope}`]);
   return rows.length > 0;
 }
 

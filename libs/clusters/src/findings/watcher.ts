@@ -5,7 +5,7 @@ import { Clock, CONFIG, Db, delay, Leases, LOGGER, Problem, uuidv7, type Config,
 import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { EngineError, type EngineClient } from '../engine.client';
-import { Ownership } from '../gateway/ownership';
+import { deliveryRef, Ownership } from '../gateway/ownership';
 import { isPlaceholder } from '../gateway/ownership-index';
 import { GatewayImages } from '../gateway/ports';
 import { parseReference } from '../gateway/references';
@@ -281,8 +281,9 @@ export class Watcher implements OnModuleDestroy {
       if (engineId === null && !isPlaceholder(name)) names.add(`${kind} ${name}`);
     }
     const promised = new Map<string, ResourceRef>();
-    for (const { kind, name, engineId, scope } of delivery) {
-      const ref = { kind, id: `${clusterId}/${kind}/${name}`, parent: { kind: 'environment', id: scope.replace(/^environment:/, '') } };
+    for (const row of delivery) {
+      const { kind, name, engineId } = row;
+      const ref = deliveryRef(clusterId, row);
       if (kind === 'volume') owners.set(`volume ${name}`, ref);
       else if (engineId !== null) owners.set(`${kind} ${engineId}`, ref);
       // A deployment that was killed, and found its object again, leaves no id; names of a swarm's objects are unique.

@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { Access, systemResource, type Operation, type ResourceRef } from '@gantry/access';
+import { Access, type Operation, type ResourceRef } from '@gantry/access';
 import { Audit, type AuditEntry } from '@gantry/audit';
 import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, type Logger } from '@gantry/platform';
 import type { Cluster } from '../cluster.entity';

@@ -541,8 +541,14 @@ function ownObject({ id, nodeId, kind, name, engineId }: OwnRow): OwnedObject {
   return { key: `own ${id}`, kind, nodeId, name, engineId, ref: Object.freeze({ kind, id }) };
 }
 
-function deliveryObject(clusterId: string, { kind, name, engineId, scope }: DeliveryRow): OwnedObject {
-  const ref = Object.freeze({ kind, id: `${clusterId}/${kind}/${name}`, parent: Object.freeze({ kind: 'environment', id: scope }) });
+/** What rights on an object of a deployment are judged by: the environment that it was deployed to. `scope` is written by delivery, `environment:<id>`. */
+export function deliveryRef(clusterId: string, { kind, name, scope }: { kind: string; name: string; scope: string }): ResourceRef {
+  return Object.freeze({ kind, id: `${clusterId}/${kind}/${name}`, parent: Object.freeze({ kind: 'environment', id: scope.replace(/^environment:/, '') }) });
+}
+
+function deliveryObject(clusterId: string, row: DeliveryRow): OwnedObject {
+  const { kind, name, engineId } = row;
+  const ref = deliveryRef(clusterId, row);
   // Delivery's volumes are made by the engine, at the first mount: the name is all that there is.
   return { key: `delivery ${kind} ${name}`, kind, nodeId: '', name, engineId: kind === 'volume' ? name : engineId, ref };
 }
