@@ -396,7 +396,7 @@ describe('the engine gateway', () => {
     ann.ok('rm', '-f', 'stray', 'mine');
     // Of all that people have done through the gateway up to here, nothing was taken for somebody else's. The image was loaded before it was pushed.
     const rows = (await admin.get<{ items: { detail: { name: string } }[] }>('/api/v1/audit?limit=200&action=cluster.finding')).body.items;
-    expect([...new Set(rows.map(({ detail }) => detail.name))].filter((name) => !['raw', 'stray', image].includes(name))).toEqual([]);
+    expect([...new Set(rows.map(({ detail }) => detail.name))].filter((name) => !['raw', 'raw-net', 'raw-volume', 'stray', image].includes(name))).toEqual([]);
   }, 300_000);
 
   it('keeps what a person runs to the nodes on which that person may schedule', async () => {
@@ -427,4 +427,16 @@ describe('the engine gateway', () => {
     expect(bob.refused('service', 'create', '--detach', image)).not.toBe('');
     ann.ok('service', 'rm', 'kept');
   });
+
+  it('shows what was deployed to an environment to those who may see that', async () => {
+    expect((await admin.post('/api/v1/environments', { name: 'team', account: 'ann', cluster: 'local' })).status).toBe(201);
+    const compose = 'services: { web: { image: "acme/web:one", deploy: { endpoint_mode: dnsrr, replicas: 0 } } }';
+    expect((await admin.post('/api/v1/applications', { name: 'shop', account: 'ann', compose })).status).toBe(201);
+    const { body: { id } } = await admin.post<{ id: string }>('/api/v1/deployments', { application: 'shop', environment: 'team' });
+    await eventually('it is deployed', async () => (await admin.get<{ state: string }>(`/api/v1/deployments/${id}`)).body.state === 'succeeded', 120);
+    const [service] = names(raw.ok(['service', 'ls', '--filter', 'label=com.docker.stack.namespace=shop-team', '--format', '{{.Name}}']));
+    expect(names(ann.ok('service', 'ls', '--format', '{{.Name}}'))).toEqual([service]);
+    expect(ann.refused('service', 'scale', '--detach', `${service}=1`)).toContain('deploy a release');
+    expect([bob.ok('service', 'ls', '-q'), bob.refused('service', 'inspect', service!)]).toEqual(['', expect.stringContaining('no such service')]);
+  }, 180_000);
 });
