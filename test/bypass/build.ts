@@ -9,6 +9,6 @@ export const attempt: Attempt = {
     return calls(world, ['', `t=${encodeURIComponent(signed)}`, 'networkmode=host',
       `networkmode=container:${world.foreign[0]!.container.id}`, 'version=2', `cachefrom=${encodeURIComponent(JSON.stringify([unsigned]))}`,
       'securityopt=%5B%22seccomp%3Dunconfined%22%5D', 'cgroupparent=%2F'].map((query): Call => ['POST', `/build?${query}`,
-      tar]).concat([['POST', '/build/cancel?id=x'], ['POST', '/build/prune']]));
+      tar]).concat([['POST', '/build/cancel?id=x']]));
   },
 };
