@@ -300,6 +300,7 @@ describe('rights at the gateway', () => {
       expect(await said(call(who, 'POST', '/plugins/pull?remote=x/y', []))).toContain('root on the host');
     }
     expect((await call(root, 'GET', '/plugins')).status).toBe(200);
+    expect(await refused(call(ann, 'GET', '/plugins'))).toBe('clusters.no-such-object');
     expect(await refused(call(ann, 'GET', '/plugins/x/y:latest/json'))).toBe('clusters.no-such-object');
     expect(await refused(call(root, 'GET', '/plugins/x/y:latest/json'))).toBe('clusters.no-such-object');
     const [{ ID: node }] = await raw<[{ ID: string }]>('GET', '/nodes');

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { Access, type Operation, type ResourceRef } from '@gantry/access';
+import { Access, systemResource, type Operation, type ResourceRef } from '@gantry/access';
 import { Audit, type AuditEntry } from '@gantry/audit';
 import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, type Logger } from '@gantry/platform';
 import type { Cluster } from '../cluster.entity';
@@ -248,6 +248,8 @@ export class EngineGateway {
         for (const operation of row.operations) this.require(call, { operation, ref: clusterRef }, () => 'page not found');
         return;
       case 'list':
+        // Plugins are the host's, and nobody's on it.
+        if (row.target.kind === 'plugin') this.require(call, { operation: 'plugin:view', ref: systemResource }, () => 'page not found');
         await this.judgeNeighbours(call);
         if (row.target.kind === 'image') call.pullable = await this.images.pullable(ctx);
         return;

@@ -224,7 +224,9 @@ function setConstraints(spec: Value, constraints: string[]): void {
   const within = (at: Record<string, Value>, name: string): Record<string, Value> => {
     const there = at[name];
     if (typeof there === 'object' && there !== null && !Array.isArray(there)) return there as Record<string, Value>;
-    return (at[name] = Object.create(null) as Record<string, Value>) as Record<string, Value>;
+    const made = Object.create(null) as Record<string, Value>;
+    at[name] = made;
+    return made;
   };
   within(within(spec as Record<string, Value>, 'TaskTemplate'), 'Placement')['Constraints'] = constraints;
 }
