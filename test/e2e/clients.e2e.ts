@@ -139,12 +139,10 @@ describe('clients of the engine gateway', () => {
       const log = (await container.logs({ stdout: true, stderr: true })).toString();
       return log.includes('one\n') && log.includes('two\n');
     }, 30);
-    const exec = await container.exec({ Cmd: ['/bin/cat'], AttachStdin: true, AttachStdout: true });
-    const stream = await exec.start({ hijack: true, stdin: true });
+    const exec = await container.exec({ Cmd: ['/bin/echo', 'through the exec'], AttachStdout: true });
+    const stream = await exec.start({ Detach: false });
     const chunks: Buffer[] = [];
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-    stream.write('through the exec\n');
-    stream.end();
     await eventually('the exec answers', () => Buffer.concat(chunks).includes('through the exec\n'), 30);
     await container.remove({ force: true });
     expect(await containers()).toEqual(['/raw']);
