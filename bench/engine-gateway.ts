@@ -179,7 +179,7 @@ class Nginx {
       http {
         access_log off; client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
         upstream engine { server unix:${engineSocket}; keepalive 64; }
-        server { listen 127.0.0.1:${this.httpPort} ssl; ${tls} optional_no_ca; keepalive_requests 1000000;
+        server { listen 127.0.0.1:${this.httpPort} ssl; ${tls} optional_no_ca; keepalive_requests 1000000; keepalive_timeout 3600s;
           location / { proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host docker; proxy_max_temp_file_size 0; proxy_buffers 64 16k; } }
       }
       stream { server { listen 127.0.0.1:${this.rawPort} ssl; ${tls} optional_no_ca; proxy_pass unix:${engineSocket}; proxy_buffer_size 64k; } }
@@ -220,7 +220,9 @@ const overSocket = (path: string): Way => () => new Promise((resolve, reject) =>
 class Line {
   private waiting: { resolve: (bytes: number) => void; reject: (error: Error) => void; expected: number } | null = null;
   private head: Buffer | null = null;
+  /** Of an answer with a length: all its bytes; -1: before its head has come; -2: it comes in chunks. */
   private left = -1;
+  private chunked = false;
   private length = 0;
   private tail = '';
   private collect: Buffer[] | null = null;
@@ -234,6 +236,8 @@ class Line {
   /** @returns how many bytes the answer's body has, with the frames of its chunks */
   ask(method: string, target: string, body?: string, expected = 200, collect = false): Promise<number> {
     return new Promise((resolve, reject) => {
+      // Who waits for a dead connection waits for ever.
+      if (this.socket.destroyed || !this.socket.writable) reject(new Error('the connection was closed while nothing was asked'));
       this.waiting = { resolve, reject, expected };
       this.head = null;
       this.length = 0;
@@ -247,7 +251,7 @@ class Line {
   async read(target: string): Promise<Buffer> {
     await this.ask('GET', target, undefined, 200, true);
     const bytes = Buffer.concat(this.collect!);
-    if (this.left >= 0) return bytes;
+    if (!this.chunked) return bytes;
     const parts: Buffer[] = [];
     for (let at = 0; ; ) {
       const end = bytes.indexOf('\r\n', at);
@@ -291,12 +295,11 @@ class Line {
 
   private done(): void {
     const { waiting, length } = this;
-    const chunked = this.left === -2;
+    this.chunked = this.left === -2;
     this.waiting = null;
     this.left = -1;
     this.tail = '';
     this.length = 0;
-    if (this.collect && !chunked) this.left = -1;
     waiting?.resolve(length);
   }
 }
@@ -367,8 +370,7 @@ async function besides(product: Product, stage: Stage, rounds: number, wants: (p
   };
   const list = async (way: Way, target: string, count: number, atLeast: number): Promise<() => Promise<number>> => {
     const lines = await open(way, 8);
-    const [first] = JSON.parse((await lines[0]!.read(target)).toString('latin1')).length >= atLeast ? [true] : [false];
-    if (!first) throw new Error(`${target} has too few items`);
+    if ((JSON.parse((await lines[0]!.read(target)).toString('latin1')) as unknown[]).length < atLeast) throw new Error(`${target} has too few items`);
     return async () => {
       const begin = performance.now();
       await inParallel(count, 8, (_index, worker) => lines[worker]!.ask('GET', target));
