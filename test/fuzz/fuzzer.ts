@@ -181,6 +181,7 @@ export class Fuzzer {
     const outcome = await line.exchange(made);
     const unasked = line.unasked;
     line.unasked = '';
+    if (made.spoils) line.close();
     free.push(line);
     const [first] = outcome.answers;
     const status = first?.status ?? Number(/^HTTP\/1\.1 (\d{3})/.exec(outcome.rest)?.[1] ?? 0);
