@@ -92,7 +92,7 @@ export class Fuzzer {
       return { account, token, peer: token === null ? account.peer : bare };
     };
     const nobody: Identity = { account: nora, token: 'nothing', peer: as(nora, 'nothing').peer };
-    this.identities = [[30, as(rita)], [10, as(rita, stage.tokens.get('rita')!)], [20, as(sam)], [20, as(fay)], [10, as(fay, stage.tokens.get('fay')!)], [8, as(nora)], [2, nobody]];
+    this.identities = [[30, as(rita)], [10, as(rita, stage.tokens.get('rita'))], [20, as(sam)], [20, as(fay)], [10, as(fay, stage.tokens.get('fay'))], [8, as(nora)], [2, nobody]];
     for (const [, who] of this.identities) this.lines.set(who, []);
     this.hidden = new RegExp([...stage.hidden].map((each) => each.replace(/[^\w-]/g, '\\$&')).join('|'), 'g');
   }
