@@ -247,7 +247,7 @@ export class Fuzzer {
   private async judgeRecord(view: View): Promise<string[]> {
     const wrong: string[] = [];
     const areas: Readonly<Record<string, string>> = { container: '/json', network: '', service: '', secret: '', config: '' };
-    const keys = [...view.keys()].filter((key) => this.made.has(key.split(' ')[1]!) && key.split(' ')[0]! in areas);
+    const keys = [...view.keys()].filter((key) => this.made.has(key.split(' ')[1] ?? '') && Object.hasOwn(areas, key.split(' ')[0] ?? ''));
     for (const key of keys.filter((_, index) => index % Math.ceil(keys.length / 8) === 0)) {
       const [kind = '', id = ''] = key.split(' ');
       const owner = this.made.get(id)!;
