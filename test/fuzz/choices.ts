@@ -69,17 +69,16 @@ function generator(seed: readonly number[]): () => number {
  */
 export async function shrink(tape: readonly number[], does: (tape: readonly number[]) => Promise<boolean>, tries: number): Promise<number[]> {
   let best = [...tape];
-  let left = tries;
-  const isOver = (): boolean => left <= 0;
+  const budget = { left: tries };
   const attempt = async (candidate: number[]): Promise<boolean> => {
-    if (isOver()) return false;
-    left -= 1;
+    if (budget.left <= 0) return false;
+    budget.left -= 1;
     if (!(await does(candidate))) return false;
     best = candidate;
     return true;
   };
-  for (let size = Math.max(1, best.length >> 1); size >= 1 && !isOver(); size = size === 1 ? 0 : size >> 1) {
-    for (let at = 0; at < best.length && !isOver(); ) {
+  for (let size = Math.max(1, best.length >> 1); size >= 1 && budget.left > 0; size = size === 1 ? 0 : size >> 1) {
+    for (let at = 0; at < best.length && budget.left > 0; ) {
       const shorter = [...best.slice(0, at), ...best.slice(at + size)];
       const zeroed = best.map((value, index) => (index >= at && index < at + size ? 0 : value));
       if (await attempt(shorter)) continue;

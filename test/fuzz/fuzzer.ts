@@ -92,7 +92,7 @@ export class Fuzzer {
       return { account, token, peer: token === null ? account.peer : bare };
     };
     const nobody: Identity = { account: nora, token: 'nothing', peer: as(nora, 'nothing').peer };
-    this.identities = [[30, as(rita)], [10, as(rita, stage.tokens.get('rita')!)], [20, as(sam)], [20, as(fay)], [10, as(fay, stage.tokens.get('fay')!)], [8, as(nora)], [2, nobody]];
+    this.identities = [[30, as(rita)], [10, as(rita, stage.tokens.get('rita'))], [20, as(sam)], [20, as(fay)], [10, as(fay, stage.tokens.get('fay'))], [8, as(nora)], [2, nobody]];
     for (const [, who] of this.identities) this.lines.set(who, []);
     this.hidden = new RegExp([...stage.hidden].map((each) => each.replace(/[^\w-]/g, '\\$&')).join('|'), 'g');
   }
@@ -181,6 +181,7 @@ export class Fuzzer {
     const outcome = await line.exchange(made);
     const unasked = line.unasked;
     line.unasked = '';
+    if (made.spoils) line.close();
     free.push(line);
     const [first] = outcome.answers;
     const status = first?.status ?? Number(/^HTTP\/1\.1 (\d{3})/.exec(outcome.rest)?.[1] ?? 0);
@@ -246,7 +247,7 @@ export class Fuzzer {
   private async judgeRecord(view: View): Promise<string[]> {
     const wrong: string[] = [];
     const areas: Readonly<Record<string, string>> = { container: '/json', network: '', service: '', secret: '', config: '' };
-    const keys = [...view.keys()].filter((key) => this.made.has(key.split(' ')[1]!) && key.split(' ')[0]! in areas);
+    const keys = [...view.keys()].filter((key) => this.made.has(key.split(' ')[1] ?? '') && Object.hasOwn(areas, key.split(' ')[0] ?? ''));
     for (const key of keys.filter((_, index) => index % Math.ceil(keys.length / 8) === 0)) {
       const [kind = '', id = ''] = key.split(' ');
       const owner = this.made.get(id)!;

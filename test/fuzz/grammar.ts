@@ -11,6 +11,8 @@ export interface Sentence extends Sending {
   tricked: boolean;
   /** A word in it that an answer may repeat, and no answer to anything else; null where the request has none. */
   echo: string;
+  /** Whether the connection may end once this is answered. */
+  spoils: boolean;
 }
 
 /** What is tried on one request; the numbers say how much of each. */
@@ -312,6 +314,6 @@ export function sentence(choices: Choices, account: Account, token: string | nul
   const sure = /^[\x21-\x7e]+$/.test(target) && tricks.headers === 0;
   return {
     row, tricked: count > 0, echo, bytes: framed.bytes, methods: Array.from({ length: framed.requests }, () => row.method), answers: framed.requests,
-    patienceMillis: framed.patienceMillis ?? (lasts ? lastingMillis : null), loose: framed.loose || lasts || !sure,
+    patienceMillis: framed.patienceMillis ?? (lasts ? lastingMillis : null), loose: framed.loose || lasts || !sure, spoils: framed.loose || !sure,
   };
 }
