@@ -11,9 +11,17 @@ const isWhole = options.requests >= 50_000 && options.minutes >= 10;
 
 /** Calls that are for who sees everything; none of the accounts may get an answer to them out of an engine. */
 const administrators: readonly (readonly [row: string, target: string])[] = [
-  ...['containers', 'networks', 'volumes'].map((kind) => [`POST /${kind}/prune`, `/${kind}/prune?filters=${encodeURIComponent('{"label":["nothing-has-this"]}')}`] as const),
   ['POST /nodes/{id}/update', '/nodes/<node>/update?version=<version>'], ['GET /swarm', '/swarm'],
 ];
+
+/** Calls for administrators that no test may make on an engine that goes on; here, too, none of the accounts may get an answer out of it. */
+const neverMade = ['DELETE /nodes/{id}', 'POST /swarm/update', 'GET /swarm/unlockkey', 'POST /swarm/unlock', 'GET /plugins', 'GET /plugins/{name}/json', 'POST /images/load'];
+/** Calls that Gantry answers by itself for who does not see everything. */
+const ownAnswers = ['containers', 'networks', 'volumes', 'images', 'build'].map((kind) => `POST /${kind}/prune`);
+/** The grammar has no image of the accounts' own: these are asked for, and refused. `images.e2e` goes through them. */
+const withoutWay = ['POST /build', 'POST /commit', 'POST /images/{name}/push', 'POST /images/{name}/tag', 'DELETE /images/{name}'];
+/** Not known to an engine of API 1.41. */
+const tooNew = ['PUT /volumes/{name}'];
 
 const say = (line: string): void => void process.stdout.write(`  fuzz: ${line}\n`);
 
@@ -40,7 +48,8 @@ describe('requests of a grammar against the engine gateway', () => {
   it('reach the engine often enough to mean something', async () => {
     const passed = engineTable.filter(({ name }) => howPassed(name) !== null).map(({ name }) => name);
     const barred = new Set(administrators.map(([row]) => row));
-    const quiet = passed.filter((name) => !barred.has(name) && (report.rows.get(name)?.engine ?? 0) === 0);
+    for (const name of [...neverMade, ...ownAnswers]) barred.add(name);
+    const quiet = passed.filter((name) => !barred.has(name) && !withoutWay.includes(name) && !tooNew.includes(name) && (report.rows.get(name)?.engine ?? 0) === 0);
     const seldom = [...report.rows].filter(([name]) => !barred.has(name)).map(([name, { asked, engine, succeeded }]) => `${name} ${succeeded}/${engine}/${asked}`);
     if (process.env['FUZZ_ROWS']) say(seldom.join('\n        '));
     expect(report.reached).toBeGreaterThanOrEqual(report.sent * 0.03);

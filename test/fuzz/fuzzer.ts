@@ -176,7 +176,7 @@ export class Fuzzer {
     const made = sentence(choices, who.account, who.token, stage.pool, number);
     const free = this.lines.get(who)!;
     const line = free.pop() ?? new Line(who.peer);
-    const words = made.row.mutating ? [...new Set(made.bytes.toString('latin1').match(this.hidden))] : [];
+    const words = made.row.mutating ? [...new Set(unchunked(made.bytes.toString('latin1')).match(this.hidden))] : [];
     this.write(who.account, words, 1);
     const outcome = await line.exchange(made);
     const unasked = line.unasked;
@@ -237,7 +237,7 @@ export class Fuzzer {
     }
     let asked: string | null = null;
     for (const [found] of said.matchAll(this.hidden)) {
-      asked ??= `${bytes}${unescape(bytes)}`.toLowerCase();
+      asked ??= `${bytes}${unescape(bytes)}${unchunked(bytes)}`.toLowerCase();
       if (!asked.includes(found.toLowerCase()) && !this.written.get(account)?.get(found)) return { kind: 'leak', detail: `${account.name} is told of ${found}: …${said.slice(Math.max(0, said.indexOf(found) - 100), said.indexOf(found) + 100)}…` };
     }
     return null;
@@ -307,6 +307,11 @@ export class Fuzzer {
       },
     };
   }
+}
+
+/** A request with its body in one piece, for looking words up in: sizes of chunks are cut out, wherever they seem to stand. */
+function unchunked(text: string): string {
+  return text.replace(/\r\n[0-9a-f]+(?:;[^\r\n]*)?\r\n/gi, '');
 }
 
 /** Escapes of a target or of JSON, read. */

@@ -60,13 +60,18 @@ export class Stage {
   async tidy(): Promise<void> {
     const order = ['container', 'service', 'network', 'volume', 'secret', 'config'];
     const isOld = (key: string): boolean => this.base.has(key) || this.kept.has(key) || !order.includes(key.split(' ')[0]!);
+    let round = 0;
     await eventually('what was made is gone', async () => {
       const left = [...(await this.view())].filter(([key, value]) => !isOld(key) && !this.isOfTasks(key, value)).map(([key]) => key);
+      round += 1;
+      // What the accounts keep may use what they have made since: then it is made anew as well.
+      if (round > 2) for (const { own } of this.pool.accounts) for (const key of own ? this.keysOf(own) : []) this.kept.delete(key);
       for (const kind of ['service', 'container', 'network', 'volume', 'secret', 'config']) {
         for (const key of left.filter((each) => each.startsWith(`${kind} `))) await removeSeen(this.engine, key).catch(() => undefined); // tried again
       }
-      return left.length === 0;
-    }, 900);
+      if (left.length > 0) throw new Error(left.join(', '));
+      return true;
+    }, 300);
     const view = await this.view();
     for (const account of this.pool.accounts) if (account.own) await this.restore(account, view);
     this.pool.batch += 1;

@@ -87,6 +87,8 @@ const starting = new Set(['POST /containers/{id}/start', 'POST /containers/{id}/
 /** What an id of the engine's, or the short form that the CLI shows of it, looks like. */
 const idForm = /^(?:[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-z]{25})$/;
 const objectName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
+/** What an image's or a plugin's name is made of; its slashes stand in a path as they are. */
+const referenceName = /^(?!.*(?:\/\/|\.\.))[[a-zA-Z0-9][\][a-zA-Z0-9_.:/@-]{0,511}$/;
 
 /**
  * Rules on every call of the Docker Engine API that comes through the gateway: which objects it touches, whether the caller may, whether its
@@ -641,7 +643,7 @@ export class EngineGateway {
   private async look(call: Call, kind: EngineKind, id: string): Promise<Seen | null> {
     if (!canInspect(kind)) throw new Error(`calls on one ${kind} are not passed on`);
     // An empty or a stranger name would make another path of it: that of the list, for one.
-    if (kind !== 'image' && kind !== 'plugin' && !objectName.test(id)) return null;
+    if (!(kind === 'image' || kind === 'plugin' ? referenceName : objectName).test(id)) return null;
     const answer = await call.engine.inspect(inspectPath(kind, id));
     const seen = answer === null ? null : readSeen(kind, answer);
     if (kind !== 'exec' || !seen?.partOf) return seen;
