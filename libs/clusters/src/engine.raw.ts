@@ -39,12 +39,13 @@ export function rawEngineOver(address: string, connect: () => Duplex): RawEngine
   const agent = new EngineAgent(connect);
   return {
     address,
-    request: ({ method, target, headers, fresh }) =>
-      request({
-        method, path: target, headers: { host: 'docker', ...headers }, setHost: false,
-        // Without an agent, and on a connection of its own, Node keeps and reuses nothing.
-        ...(fresh ? { createConnection: connect } : { agent }),
-      }),
+    request: ({ method, target, headers, fresh }) => {
+      // Without an agent, and on a connection of its own, Node reuses nothing.
+      const made = request({ method, path: target, headers: { host: 'docker', ...headers }, setHost: false, ...(fresh ? { createConnection: connect } : { agent }) });
+      // A header `Connection: Upgrade` makes Node keep a connection that was not taken over, and nobody would ever use or end it.
+      if (fresh) made.once('response', () => (made.shouldKeepAlive = false));
+      return made;
+    },
     close: () => agent.destroyUnused(),
   };
 }

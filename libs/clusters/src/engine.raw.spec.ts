@@ -1,0 +1,63 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openEngine } from './engine.raw';
+
+const dir = mkdtempSync(join(tmpdir(), 'gantry-raw-'));
+const path = join(dir, 'engine.sock');
+const sockets: Socket[] = [];
+let server: Server;
+beforeAll(async () => {
+  server = createServer((request, response) => response.writeHead(request.url === '/refused' ? 409 : 200).end('{}'));
+  // As an engine does that is asked for a connection and has no use for it: an answer like any other.
+  server.on('upgrade', (_request, socket: Socket) => {
+    socket.resume().once('end', () => socket.end());
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}');
+  });
+  server.on('connection', (socket) => sockets.push(socket));
+  server.listen(path);
+  await once(server, 'listening');
+});
+afterAll(async () => {
+  for (const socket of sockets) socket.destroy();
+  server.close();
+  await once(server, 'close');
+  rmSync(dir, { recursive: true });
+});
+
+/** Sends one request and reads its answer; answers the engine's end of the connection. */
+async function ask(engine: ReturnType<typeof openEngine>, call: { target: string; headers: Record<string, string>; fresh: boolean }): Promise<Socket> {
+  const opened = once(server, 'connection') as Promise<[Socket]>;
+  const request = engine.request({ method: 'POST', ...call });
+  request.end();
+  const [message] = (await once(request, 'response')) as [NodeJS.ReadableStream];
+  message.resume();
+  await once(message, 'end');
+  return (await opened)[0];
+}
+
+describe('openEngine', () => {
+  it.each([
+    ['upgrade', { connection: 'Upgrade', upgrade: 'tcp' }], ['nothing more', {}],
+  ] as [string, Record<string, string>][])('ends a connection of its own with an answer like any other, asked with %s', async (_what, headers) => {
+    const engine = openEngine({ kind: 'socket', path });
+    const socket = await ask(engine, { target: '/', headers, fresh: true });
+    if (!socket.closed) await once(socket, 'close');
+    engine.close();
+  });
+
+  it('keeps the others for the next call', async () => {
+    const engine = openEngine({ kind: 'socket', path });
+    const socket = await ask(engine, { target: '/refused', headers: {}, fresh: false });
+    const next = engine.request({ method: 'GET', target: '/', headers: {} });
+    next.end();
+    const [message] = (await once(next, 'response')) as [NodeJS.ReadableStream];
+    message.resume();
+    await once(message, 'end');
+    expect([next.reusedSocket, socket.closed]).toEqual([true, false]);
+    engine.close();
+  });
+});
