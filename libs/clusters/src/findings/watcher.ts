@@ -9,7 +9,7 @@ import { deliveryRef, Ownership } from '../gateway/ownership';
 import { isPlaceholder } from '../gateway/ownership-index';
 import { GatewayImages } from '../gateway/ports';
 import { parseReference } from '../gateway/references';
-import { judgeStanding } from '../gateway/standing';
+import { digestsOf, judgeStanding } from '../gateway/standing';
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
 import { compare, findingKinds, findingsChannel, type FindingKind, type FindingRow, type Grace, type Plan, type Records, type SeenObject } from './compare';
@@ -476,12 +476,6 @@ export class Watcher implements OnModuleDestroy {
       return waiting || objects.size > 0;
     });
   }
-}
-
-/** By which digests the engine has an image, whatever it was called by. */
-async function digestsOf(engine: EngineClient, image: string): Promise<readonly string[]> {
-  if (!/^\w[\w.:/@-]*$/.test(image) || image.includes('..')) return [];
-  return ((await engine.inspect(`/images/${image}/json`)) as { RepoDigests?: string[] | null } | null)?.RepoDigests ?? [];
 }
 
 function entry(cluster: Cluster, action: string, outcome: AuditEntry['outcome'], detail: Record<string, unknown>): AuditEntry {

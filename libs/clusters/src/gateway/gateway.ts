@@ -19,14 +19,15 @@ import type { ClusterOwnership, OwnedKind } from './ownership-index';
 import type { Passage } from './passage';
 import { dockerfilePaths, judgedContext } from './build-context';
 import { readDockerfile, readTriggers } from './dockerfile';
-import { buildArgsOf, namingRows, ownCredentials, parseForeign, queryValues, remedy, signInOf, withQuery } from './images';
+import { buildArgsOf, namingRows, parseForeign, remedy } from './images';
 import { GatewayImages } from './ports';
 import { OwnPrune } from './prune';
 import { PullCredentials } from './pull-credentials';
+import { filteredQuery, queryValues, withQuery } from './query';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
-import { judgeStanding } from './standing';
-import { filteredQuery } from './usage-query';
+import { authHeader, checkedAuth, checkedConfig, isRegistry } from './registry-auth';
+import { digestsOf, judgeStanding } from './standing';
 import { howPassed, whyRefused, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
@@ -369,7 +370,7 @@ export class EngineGateway {
     const { registryPublicHost } = this.config;
     for (const { address, pointer } of ruling.registries) {
       if (ruling.row.target.kind === 'image' && parseReference(address, registryPublicHost)) continue;
-      if (address.replace(/^https?:\/\//, '').replace(/\/(?:v[12]\/?)?$/, '') === registryPublicHost) continue;
+      if (isRegistry(address, registryPublicHost)) continue;
       throw clustersProblem('not-passed-on', { detail: `${address.slice(0, 256) || 'Docker Hub'} is not ${registryPublicHost}; the engine signs in nowhere else.`, errors: [{ pointer, detail: 'another registry' }] });
     }
   }
@@ -613,7 +614,7 @@ export class EngineGateway {
     const { access, images, admission, config: { registryPublicHost } } = this;
     const refused = await judgeStanding({ access, images, admission, registryPublicHost }, ctx, {
       clusterId: cluster.id, place: refOf(owners, cluster.id, target!), image: String(config?.Image ?? ''), store: true,
-      digests: async () => ((await engine.inspect(inspectPath('image', String(imageId)))) as { RepoDigests?: string[] | null } | null)?.RepoDigests ?? [],
+      digests: async () => digestsOf(engine, String(imageId)),
     });
     if (!refused) return;
     const { explanation, ...extra } = refused;
@@ -777,7 +778,7 @@ export class EngineGateway {
       ...(isBuild && body === 'stream' ? { upload: (from) => judgedContext(from, queryValues(ruling.query, 'dockerfile')[0] ?? '', (text) => this.uploaded(call, text)) } : {}),
       headers: {
         ...(Buffer.isBuffer(body) ? { 'content-type': 'application/json' } : {}), ...(registryAuth === null ? {} : { 'x-registry-auth': registryAuth }),
-        ...(isBuild && request.registryConfig !== undefined ? { 'x-registry-config': encodeAuth(ownCredentials(request.registryConfig, this.config.registryPublicHost)) } : {}),
+        ...(isBuild && request.registryConfig !== undefined ? { 'x-registry-config': checkedConfig(request.registryConfig, this.config.registryPublicHost) } : {}),
       },
       connection: row.connection,
       filter,
@@ -989,25 +990,4 @@ function presentImage(target: Seen | null): string | null {
   const at = (from: unknown, key: string): unknown => (typeof from === 'object' && from !== null ? (from as Record<string, unknown>)[key] : undefined);
   const image = at(at(at(at(target?.raw, 'Spec'), 'TaskTemplate'), 'ContainerSpec'), 'Image');
   return typeof image === 'string' ? image : null;
-}
-
-/** Go reads base64url only with its padding. */
-function encodeAuth(auth: Record<string, unknown>): string {
-  return Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
-}
-
-function authHeader({ username, password, serverAddress }: RegistryAuth): string {
-  return encodeAuth({ username, password, serveraddress: serverAddress });
-}
-
-/** The header as an engine reads it: base64url of a JSON object, of which only what signs in is kept. */
-function checkedAuth(header: string): string {
-  let auth: unknown = null;
-  try {
-    if (header.length <= 16_384 && /^[A-Za-z0-9_+/=-]*$/.test(header)) auth = JSON.parse(Buffer.from(header, 'base64url').toString());
-  } catch {
-    auth = null;
-  }
-  if (typeof auth !== 'object' || auth === null) throw clustersProblem('spec-invalid', { detail: 'X-Registry-Auth is not base64url of a JSON object.', errors: [{ pointer: 'header/x-registry-auth', detail: 'not of the form that engines read' }] });
-  return encodeAuth(signInOf(auth));
 }

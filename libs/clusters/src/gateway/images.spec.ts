@@ -1,4 +1,4 @@
-import { buildArgsOf, ownCredentials, parseForeign, queryValues, withQuery } from './images';
+import { buildArgsOf, parseForeign } from './images';
 
 const host = 'reg:5000';
 const digest = `sha256:${'a'.repeat(64)}`;
@@ -21,22 +21,9 @@ describe('parseForeign', () => {
     'takes %j for none', (text) => expect(parseForeign(text, host)).toBeNull());
 });
 
-describe('queries', () => {
-  it('get other values', () => {
-    expect(withQuery('?a=1&b=2%20&a=3&c=', { a: 'x y', d: ['1', '2'], c: null })).toBe('?b=2%20&a=x%20y&d=1&d=2');
-    expect(withQuery('', {})).toBe('');
-    expect(queryValues('?t=a%3A1&t=b&tt=c', 't')).toEqual(['a:1', 'b']);
+describe('buildArgsOf', () => {
+  it('reads arguments by name', () => {
     expect(buildArgsOf(`?buildargs=${encodeURIComponent('{"A":"1","B":null}')}`)).toEqual({ A: '1', B: null });
     expect(buildArgsOf('')).toEqual({});
   });
-});
-
-describe('ownCredentials', () => {
-  const header = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
-  it('keeps what signs in at our own registry', () => {
-    expect(ownCredentials(header({ 'docker.io': { username: 'x' }, [host]: { username: 'ann', password: 'p', other: 'x', auth: 1 } }), host)).toEqual({ [host]: { username: 'ann', password: 'p' } });
-    expect(ownCredentials(header({ [`https://${host}/v2/`]: { identitytoken: 't' } }), host)).toEqual({ [host]: { identitytoken: 't' } });
-    expect(ownCredentials(header({ [`${host}.evil`]: { username: 'x' } }), host)).toEqual({});
-  });
-  it.each(['%', header([]), header('x'), header(null), 'e30', Buffer.from('{').toString('base64url')].filter((each) => each !== 'e30'))('refuses %j', (text) => expect(() => ownCredentials(text, host)).toThrow(expect.objectContaining({ code: 'clusters.spec-invalid' })));
 });

@@ -1,6 +1,8 @@
 import type { Access, ResourceRef } from '@gantry/access';
 import type { Context } from '@gantry/platform';
+import type { EngineClient } from '../engine.client';
 import type { ImageAdmission } from '../judgement';
+import { inspectPath } from './objects';
 import type { GatewayImages } from './ports';
 import { parseReference } from './references';
 
@@ -39,8 +41,7 @@ export interface StandingRefusal {
  */
 export async function judgeStanding({ access, images, admission, registryPublicHost }: StandingRooms, ctx: Context, wish: StandingWish): Promise<StandingRefusal | null> {
   const { parent } = wish.place;
-  // Delivery's records have the scope of the environment, `environment:<id>`.
-  const environment = parent?.kind === 'environment' ? { kind: 'environment', id: parent.id.replace(/^environment:/, '') } : null;
+  const environment = parent?.kind === 'environment' ? parent : null;
   const collectionIds = access.collectionsAbove(environment ?? wish.place).map(({ id }) => id);
   const scopesFor = async (repository: ResourceRef | null): Promise<string[]> => {
     const scopes = await images.policyScopes(ctx, { clusterId: wish.clusterId, collectionIds, repository });
@@ -67,4 +68,10 @@ export async function judgeStanding({ access, images, admission, registryPublicH
   }
   if (known || (await scopesFor(null)).length === 0) return refused;
   return { explanation: `${wish.image.slice(0, 256)} is no image of ${registryPublicHost}, and signatures are demanded here.`, reason: null, repository: '', digest: '', verdictId: null };
+}
+
+/** By which digests (`repository@digest`) the engine has an image, by its id or whatever it was called by. @throws EngineError */
+export async function digestsOf(engine: EngineClient, image: string): Promise<readonly string[]> {
+  if (!/^\w[\w.:/@-]*$/.test(image) || image.includes('..')) return [];
+  return ((await engine.inspect(inspectPath('image', image))) as { RepoDigests?: string[] | null } | null)?.RepoDigests ?? [];
 }

@@ -1,5 +1,5 @@
 import { engineTable } from '../engine-api/table';
-import { filteredQuery } from './usage-query';
+import { filteredQuery, queryValues, withQuery } from './query';
 
 const row = (name: string): (typeof engineTable)[number] => engineTable.find((each) => each.name === name)!;
 
@@ -10,5 +10,13 @@ describe('the query of a filtered answer', () => {
     expect(filteredQuery(df, 52, '')).toBe('?verbose=1');
     expect(filteredQuery(df, 52, '?type=volume&verbose=0')).toBe('?type=volume&verbose=1');
     expect(filteredQuery(row('GET /containers/json'), 52, '?all=1')).toBe('?all=1');
+  });
+});
+
+describe('queries', () => {
+  it('get other values', () => {
+    expect(withQuery('?a=1&b=2%20&a=3&c=', { a: 'x y', d: ['1', '2'], c: null })).toBe('?b=2%20&a=x%20y&d=1&d=2');
+    expect(withQuery('', {})).toBe('');
+    expect(queryValues('?t=a%3A1&t=b&tt=c', 't')).toEqual(['a:1', 'b']);
   });
 });
