@@ -11,7 +11,7 @@ const path = join(dir, 'engine.sock');
 const sockets: Socket[] = [];
 let server: Server;
 beforeAll(async () => {
-  server = createServer((request, response) => response.writeHead(request.url === '/refused' ? 409 : 200).end('{}'));
+  server = createServer((request, response) => request.url === '/slow' ? undefined : response.writeHead(request.url === '/refused' ? 409 : 200).end('{}'));
   // As an engine does that is asked for a connection and has no use for it: an answer like any other.
   server.on('upgrade', (_request, socket: Socket) => {
     socket.resume().once('end', () => socket.end());
@@ -59,5 +59,44 @@ describe('openEngine', () => {
     await once(message, 'end');
     expect([next.reusedSocket, socket.closed]).toEqual([true, false]);
     engine.close();
+  });
+
+  it('sends calls whose body is whole over kept connections, and tells which was used before', async () => {
+    const engine = openEngine({ kind: 'socket', path });
+    const call = { method: 'POST', target: '/', headers: { 'content-length': 2 }, body: Buffer.from('{}') };
+    const read = async (exchange: ReturnType<typeof engine.send>): Promise<[number, string, boolean]> => {
+      const answer = await exchange.answer;
+      let text = '';
+      for await (const chunk of answer) text += String(chunk);
+      return [answer.statusCode, text, exchange.reused];
+    };
+    const before = sockets.length;
+    expect(await read(engine.send(call))).toEqual([200, '{}', false]);
+    expect(await read(engine.send({ ...call, target: '/refused' }))).toEqual([409, '{}', true]);
+    // Two at once need two; nothing goes out behind what is not answered.
+    expect((await Promise.all([read(engine.send(call)), read(engine.send(call))])).map(([, , reused]) => reused)).toEqual([true, false]);
+    expect(sockets.length - before).toBe(2);
+    engine.close();
+    for (const socket of sockets.slice(before)) if (!socket.closed) await once(socket, 'close');
+  });
+
+  it('ends the connection of a call that is given up, and uses none that the engine ended', async () => {
+    const engine = openEngine({ kind: 'socket', path });
+    const call = { method: 'GET', target: '/', headers: {}, body: null };
+    const first = await engine.send(call).answer;
+    const used = sockets.at(-1)!;
+    first.resume();
+    await once(first, 'end');
+    used.end();
+    await once(used, 'close');
+    const opened = once(server, 'connection') as Promise<[Socket]>;
+    const given = engine.send({ ...call, target: '/slow' });
+    expect(given.reused).toBe(false);
+    const [socket] = await opened;
+    given.destroy();
+    await once(socket, 'close');
+    await expect(given.answer).rejects.toThrow();
+    const none = openEngine({ kind: 'socket', path: `${path}-none` });
+    await expect(none.send(call).answer).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });

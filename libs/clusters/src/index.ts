@@ -2,7 +2,7 @@ export { Cluster, clustersEntities, watchModes, type ClusterState, type StoredEn
 export { Clusters } from './clusters';
 export { ClustersModule } from './clusters.module';
 export { connectEngine, EngineClient, EngineConnection, EngineError, newestApiVersion, oldestApiVersion, stackLabel, type Endpoint, type EngineCall, type RegistryAuth } from './engine.client';
-export { openEngine, rawEngineOver, type RawCall, type RawEngine } from './engine.raw';
+export { openEngine, rawEngineOver, type RawAnswer, type RawCall, type RawEngine, type RawExchange } from './engine.raw';
 export type * from './engine.types';
 export { collectionLabel } from './engine-api/bodies';
 export { matchEngineCall, maxTargetLength, type EngineMatch, type EngineRefusal } from './engine-api/match';

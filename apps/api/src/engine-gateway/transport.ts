@@ -1,7 +1,7 @@
 import { STATUS_CODES, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex, Readable, Transform, Writable } from 'node:stream';
-import { clustersProblem, type Passage, type RawEngine } from '@gantry/clusters';
+import { clustersProblem, type Passage, type RawAnswer, type RawEngine } from '@gantry/clusters';
 import { Problem } from '@gantry/platform';
 
 /** How long what may last; milliseconds. */
@@ -39,14 +39,19 @@ const unreadMillis = 2_000;
 const maxWaitingBytes = 512 * 1024;
 /** Reads over which an engine may sit for minutes: it walks file systems, or asks registries. */
 const slowRead = /^\/v1\.\d+\/(?:system\/df|images\/search|distribution\/|containers\/[^/?]+\/(?:changes|top))|[?&]size=1/;
+/** What a connection fails with that the engine ended while nothing was asked on it. */
+const staleCodes: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 /** A question whether the caller may go on that has no answer after so many rounds is answered: no. */
 const maxUnanswered = 10;
 
 const ignore = (): void => undefined;
 
-/** An engine's answer: its head and, where it gave the connection away, the connection. */
+/** The head of an engine's answer, and its body. */
+type Message = IncomingMessage | RawAnswer;
+
+/** An engine's answer and, where it gave the connection away, the connection. */
 interface Answer {
-  message: IncomingMessage;
+  message: Message;
   duplex: Duplex | null;
 }
 
@@ -151,7 +156,7 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
       resolve(null);
       return;
     }
-    const upstream = engine.request({ method: passage.method, target: passage.target, headers: engineHeaders(question, passage), fresh: upgrade !== null || !again });
+    let upstream: { destroy(): unknown };
     let timer: NodeJS.Timeout | undefined;
     let settled = false;
     const settle = (): boolean => {
@@ -182,31 +187,42 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
         });
       }, limits.engineMillis);
     };
-    wait();
     // What was asked for may have happened: who must learn of it stays.
     if (!passage.whole) caller.once('close', gone);
-    upstream.once('response', (message) => {
+    const take = (message: Message): void => {
       message.on('error', ignore); // whoever reads it notices
       if (settle()) resolve({ message, duplex: null });
       else message.destroy();
-    });
-    upstream.once('upgrade', (message, duplex: Socket, head) => {
-      duplex.on('error', ignore); // followed by `close`
-      if (upgrade === null || settled) {
-        duplex.destroy();
-        fail(new Error('the engine took a connection over that nobody gave it'));
-        return;
-      }
-      settle();
-      if (head.length > 0) duplex.unshift(head);
-      resolve({ message, duplex });
-    });
-    upstream.on('error', (error: NodeJS.ErrnoException) => {
-      const stale = again && passage.body === null && (passage.method === 'GET' || passage.method === 'HEAD') && upstream.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+    };
+    const broke = (error: NodeJS.ErrnoException, reused: boolean): void => {
+      const stale = again && reused && (passage.method === 'GET' || passage.method === 'HEAD') && passage.body === null && staleCodes.has(error.code ?? '');
       if (stale && !caller.destroyed && settle()) resolve(ask(engine, question, passage, limits, false));
       else fail(error);
-    });
-    send(upstream, input, passage);
+    };
+    const call = { method: passage.method, target: passage.target, headers: engineHeaders(question, passage) };
+    if (upgrade === null && !input && again) {
+      const exchange = engine.send({ ...call, body: Buffer.isBuffer(passage.body) ? passage.body : null });
+      upstream = exchange;
+      exchange.answer.then(take, (error: NodeJS.ErrnoException) => broke(error, exchange.reused));
+    } else {
+      const request = engine.request({ ...call, fresh: upgrade !== null || !again });
+      upstream = request;
+      request.once('response', take);
+      request.once('upgrade', (message, duplex: Socket, head) => {
+        duplex.on('error', ignore); // followed by `close`
+        if (upgrade === null || settled) {
+          duplex.destroy();
+          fail(new Error('the engine took a connection over that nobody gave it'));
+          return;
+        }
+        settle();
+        if (head.length > 0) duplex.unshift(head);
+        resolve({ message, duplex });
+      });
+      request.on('error', (error: NodeJS.ErrnoException) => broke(error, request.reusedSocket));
+      send(request, input, passage);
+    }
+    wait();
   });
 }
 
@@ -276,7 +292,7 @@ function pick(headers: IncomingHttpHeaders, names: readonly string[]): OutgoingH
   return picked;
 }
 
-async function reply(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
+async function reply(answer: Message, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
   let status = answer.statusCode ?? 0;
   const headers = pick(answer.headers, returned);
   // By this clients choose how to build; BuildKit is not passed on.
@@ -325,7 +341,7 @@ async function reply(answer: IncomingMessage, request: IncomingMessage, response
 }
 
 /** Everything of the answer goes to the response; when one breaks off, so does the other. `pipeline` would do, at several times the cost for a small answer. @throws an error of the filter */
-function pour(answer: IncomingMessage, filter: Transform | null, request: IncomingMessage, response: ServerResponse): Promise<void> {
+function pour(answer: Message, filter: Transform | null, request: IncomingMessage, response: ServerResponse): Promise<void> {
   return new Promise((resolve, reject) => {
     const cut = (): void => {
       answer.destroy();
@@ -394,7 +410,7 @@ function isBodiless(passage: Passage, status: number): boolean {
   return passage.method === 'HEAD' || status === 204 || status === 304;
 }
 
-function announceTrailers(answer: IncomingMessage, response: ServerResponse, headers: OutgoingHttpHeaders): void {
+function announceTrailers(answer: Message, response: ServerResponse, headers: OutgoingHttpHeaders): void {
   const names = (answer.headers.trailer ?? '').toLowerCase().split(',').map((name) => name.trim()).filter((name) => name.startsWith('x-docker-'));
   if (names.length === 0) return;
   headers['trailer'] = names.join(', ');
@@ -403,20 +419,20 @@ function announceTrailers(answer: IncomingMessage, response: ServerResponse, hea
 }
 
 /** What can't be read can't be judged. */
-function refuseEncoded(answer: IncomingMessage): void {
+function refuseEncoded(answer: Message): void {
   const encoding = answer.headers['content-encoding'];
   if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
   answer.destroy();
   throw clustersProblem('engine-failed', { detail: 'The engine’s answer is encoded although nobody asked for that.' });
 }
 
-async function readWhole(answer: IncomingMessage, limits: TransportLimits): Promise<Buffer> {
+async function readWhole(answer: Message, limits: TransportLimits): Promise<Buffer> {
   refuseEncoded(answer);
   return gather(answer, maxWholeBytes, limits);
 }
 
 /** @throws clusters.engine-failed when there are more bytes, or not all of them come */
-function gather(answer: IncomingMessage, maxBytes: number, limits: TransportLimits): Promise<Buffer> {
+function gather(answer: Message, maxBytes: number, limits: TransportLimits): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -459,7 +475,7 @@ function headLines(status: string, headers: OutgoingHttpHeaders): string {
 // --- connections that are given away
 
 /** Answers 200 without a length and takes the connection from the server: what comes from now on is no request. */
-function takeOver(request: IncomingMessage, response: ServerResponse, answer: IncomingMessage): Socket {
+function takeOver(request: IncomingMessage, response: ServerResponse, answer: Message): Socket {
   const { socket } = request;
   response.shouldKeepAlive = false;
   response.useChunkedEncodingByDefault = false;
