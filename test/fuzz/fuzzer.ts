@@ -101,6 +101,7 @@ export class Fuzzer {
     const { report, options, stage } = this;
     const began = performance.now();
     const over = (): boolean => report.sent >= options.requests || performance.now() - began > options.minutes * 60_000;
+    const protectedTags = await stage.protectedTags();
     let next = 0;
     for (let batch = 0; !over() && !report.finding; batch += 1) {
       const until = Math.min(next + options.batch, options.requests);
@@ -135,7 +136,8 @@ export class Fuzzer {
       }
       const millis = (stage.workedMillis() - worked) / log.length;
       const view = await stage.view();
-      const wrong = [...stage.judge.judge(view, this.told()), ...(await this.judgeRecord(view))];
+      const tags = await stage.protectedTags();
+      const wrong = [...stage.judge.judge(view, this.told()), ...(await this.judgeRecord(view)), ...(tags === protectedTags ? [] : [`registry -: has other tags: ${tags}`])];
       report.judged += [...view.keys()].length;
       if (wrong.length > 0) {
         report.finding = await this.trace(wrong, log);

@@ -35,12 +35,12 @@ const weights: Readonly<Record<string, number>> = {
   'POST /containers/create': 80, 'POST /services/create': 40, 'POST /services/{id}/update': 40, 'POST /networks/create': 20, 'POST /volumes/create': 30, 'POST /containers/{id}/update': 25, 'POST /containers/{id}/exec': 20,
   'POST /exec/{id}/start': 15, 'POST /networks/{id}/connect': 15, 'POST /networks/{id}/disconnect': 15, 'POST /secrets/create': 15, 'POST /configs/create': 15, 'POST /containers/{id}/start': 4, 'POST /containers/{id}/restart': 1,
   'POST /containers/{id}/stop': 2, 'POST /containers/{id}/kill': 3, 'POST /images/create': 4, 'GET /system/df': 2, 'POST /auth': 3, 'GET /containers/{id}/export': 2, 'GET /containers/{id}/stats': 2, 'POST /containers/{id}/wait': 3,
-  'GET /events': 4, 'PUT /containers/{id}/archive': 8,
+  'GET /events': 4, 'PUT /containers/{id}/archive': 8, 'POST /images/{name}/push': 3, 'POST /images/{name}/tag': 15, 'POST /build': 8, 'POST /commit': 6,
 };
 const weighted = engineTable.map((row) => [weights[row.name] ?? 7, row] as const);
 
 /** Rows on whose answers nobody waits long: they last, or work for a while. */
-const slow = /\/(?:stop|restart|wait|start|top|df|stats|export|archive|prune|auth|push|logs)$/;
+const slow = /\/(?:stop|restart|wait|start|top|df|stats|export|archive|prune|auth|push|logs|build|commit)$/;
 
 /** The words of a path's name. */
 function ownName(choices: Choices, row: EngineRow, account: Account, pool: Pool): string {
@@ -60,6 +60,8 @@ function ownName(choices: Choices, row: EngineRow, account: Account, pool: Pool)
     case 'task':
       return own?.task ?? 'x';
     case 'image':
+      if (row.path.endsWith('/push')) return account.repository;
+      if (row.method === 'DELETE') return `${account.repository}:${choices.chance(800) ? madeTag(choices) : 'kept'}`;
       return choices.of([pool.images.signed, pool.images.signedDigest]);
     case 'node':
       return choices.of([pool.node, 'self']);
@@ -70,6 +72,10 @@ function ownName(choices: Choices, row: EngineRow, account: Account, pool: Pool)
 
 function madeName(choices: Choices, account: Account, pool: Pool): string {
   return `fz-${account.name}-${pool.batch}-${choices.below(6)}`;
+}
+
+function madeTag(choices: Choices): string {
+  return `fz-${choices.below(6)}`;
 }
 
 /** Names of what is somebody else's, of what is not there, and of what is no name. */
@@ -137,12 +143,14 @@ function plainValue(choices: Choices, row: EngineRow, name: string, parameter: P
     case 'filters':
       return filters(choices, account, pool, false);
     case 'json':
-      return choices.of(['[]', '{}', '']);
+      return choices.of(name === 'buildargs' || name === 'labels' ? ['{}', '{"a":"b"}'] : ['[]', '{}', '']);
     case 'text': {
       if (parameter.oneOf) return choices.of(parameter.oneOf);
       const words: Readonly<Record<string, readonly string[]>> = {
         name: [madeName(choices, account, pool)], path: ['/', '/tmp', '/www/index.html', '/tmp/../tmp'], signal: ['KILL', 'TERM', 'SIGHUP', '0'], tail: ['10', 'all', '0'], since: ['0', '1', ''], until: ['1', '1700000000'], detachKeys: ['ctrl-a', ''],
-        ps_args: ['', '-ef', 'aux'], scope: ['local', 'swarm'], fromImage: [pool.images.signed], container: [account.own?.container.name ?? 'x'], term: ['x'], repo: ['x'], tag: ['latest'], fromSrc: ['-'], names: [pool.images.signed], remote: ['x'],
+        ps_args: ['', '-ef', 'aux'], scope: ['local', 'swarm'], fromImage: [pool.images.signed], container: [account.own?.container.name ?? 'x'], term: ['x'], fromSrc: ['-'], names: [pool.images.signed], remote: ['x'],
+        repo: [account.repository], tag: row.path.endsWith('/push') ? ['kept', madeTag(choices)] : [madeTag(choices)], t: [`${account.repository}:${madeTag(choices)}`], dockerfile: ['', 'Dockerfile'], networkmode: ['none', 'bridge', 'default'],
+        version: ['1'], target: [''], cpusetcpus: ['0'],
       };
       return choices.of(words[name] ?? ['', 'x']);
     }
@@ -153,10 +161,10 @@ function plainValue(choices: Choices, row: EngineRow, name: string, parameter: P
 const needed: Readonly<Record<string, readonly string[]>> = {
   'GET /events': ['until'], 'PUT /containers/{id}/archive': ['path'], 'GET /containers/{id}/archive': ['path'], 'HEAD /containers/{id}/archive': ['path'], 'POST /images/create': ['fromImage'], 'POST /services/{id}/update': ['version'], 'POST /secrets/{id}/update': ['version'],
   'POST /configs/{id}/update': ['version'], 'POST /nodes/{id}/update': ['version'], 'POST /containers/{id}/rename': ['name'], 'GET /containers/{id}/logs': ['stdout'], 'GET /services/{id}/logs': ['stdout'], 'GET /tasks/{id}/logs': ['stdout'],
-  'POST /commit': ['container'], 'POST /exec/{id}/resize': ['h', 'w'], 'POST /containers/{id}/resize': ['h', 'w'],
+  'POST /commit': ['container', 'repo', 'tag'], 'POST /images/{name}/tag': ['repo', 'tag'], 'POST /images/{name}/push': ['tag'], 'POST /build': ['t'], 'POST /exec/{id}/resize': ['h', 'w'], 'POST /containers/{id}/resize': ['h', 'w'],
 };
 /** What is left out where nothing is to be refused: alone they make another call of it. */
-const seldom = new Set(['fromSrc', 'checkpoint', 'checkpoint-dir', 'rollback', 'repo', 'tag', 'registryAuthFrom', 'platform', 'since', 'before', 'follow', 'link']);
+const seldom = new Set(['remote', 'session', 'buildid', 'isolation', 'squash', 'cgroupparent', 'securityopt', 'cachefrom', 'outputs', 'extrahosts', 'ulimits', 'fromSrc', 'checkpoint', 'checkpoint-dir', 'rollback', 'repo', 'tag', 'registryAuthFrom', 'platform', 'since', 'before', 'follow', 'link']);
 
 function query(choices: Choices, row: EngineRow, account: Account, pool: Pool, tricks: Tricks, echo: string): string {
   const pairs: string[] = [];
@@ -297,13 +305,15 @@ export function sentence(choices: Choices, account: Account, token: string | nul
     body = jsonBody(choices, row, row.body.shape, account, pool, madeName(choices, account, pool), { wishes: 2, options: tricks.options, tricks: tricks.keys, texts: tricks.texts });
     headers.push('Content-Type: application/json');
   } else if (row.body.is === 'stream' && row.body.of === 'tar' && !(row.name === 'POST /images/create' && !target.includes('fromSrc'))) {
-    body = choices.chance(200) ? choices.of([Buffer.alloc(1024), Buffer.from('not an archive'), Buffer.alloc(0), pool.archive.subarray(0, 700)]) : pool.archive;
+    if (row.name === 'POST /build') body = choices.of(tricks.options + tricks.texts > 0 ? pool.contexts.tricky : pool.contexts.plain);
+    else body = choices.chance(200) ? choices.of([Buffer.alloc(1024), Buffer.from('not an archive'), Buffer.alloc(0), pool.archive.subarray(0, 700)]) : pool.archive;
     headers.push('Content-Type: application/x-tar');
   } else if (tricks.options + tricks.keys + tricks.texts > 0) {
     body = Buffer.from(choices.of(['{}', 'null', '{"HostConfig":{"Privileged":true}}', 'x', ' '.repeat(100), '{"Privileged":true}']));
   }
   for (let index = tricks.headers; index > 0; index -= 1) headers.push(choices.of(extraHeaders)(pool));
-  if (row.registryAuth && choices.chance(100)) headers.push('X-Registry-Auth: e30=');
+  if (row.path.endsWith('/push') && choices.chance(900)) headers.push(`X-Registry-Auth: ${account.registryAuth}`);
+  else if (row.registryAuth && choices.chance(100)) headers.push('X-Registry-Auth: e30=');
   const upgrade = { hijack: 'tcp', upgrade: 'h2c', websocket: 'websocket' }[row.connection as string];
   if (upgrade !== undefined && (row.connection === 'websocket' || choices.chance(500))) {
     headers.push('Connection: Upgrade', `Upgrade: ${upgrade}`, ...(upgrade === 'websocket' ? ['Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==', 'Sec-WebSocket-Version: 13'] : []));

@@ -72,7 +72,12 @@ export class Judge {
       const [kind = '', id = ''] = key.split(' ');
       const find = (what: string): void => void wrong.push(`${key}: ${what}`);
       if (kind === 'task' || kind === 'changes') continue;
-      if (['image', 'node', 'plugin', 'swarm'].includes(kind)) {
+      if (kind === 'image') {
+        // Without a name of its own it is a layer, or was built by somebody who then gave the name to another.
+        for (const name of this.strangeNames(value)) find(`is called ${name}`);
+        continue;
+      }
+      if (['node', 'plugin', 'swarm'].includes(kind)) {
         find(`was made: ${JSON.stringify(value).slice(0, 300)}`);
         continue;
       }
@@ -99,8 +104,18 @@ export class Judge {
     return wrong;
   }
 
-  /** Networks of the engine's own have guests that come and go. */
+  /** Names of an image that lie in none of the accounts' repositories. */
+  private strangeNames(image: Json): string[] {
+    const names = [...list(image['RepoTags']), ...list(image['RepoDigests'])].map(text);
+    return names.filter((name) => !/^<none>[:@]<none>$/.test(name) && !this.pool.accounts.some(({ repository }) => name.startsWith(`${repository}:`) || name.startsWith(`${repository}@`)));
+  }
+
+  /** Networks of the engine's own have guests that come and go; and the accounts may give names of their own to images that they see. */
   private steady(key: string, value: string): string {
+    if (key.startsWith('image ') && value !== '') {
+      const image = JSON.parse(value) as Json;
+      return JSON.stringify({ ...image, RepoTags: null, RepoDigests: null, names: this.strangeNames(image).sort() });
+    }
     if (!key.startsWith('network ') || value === '') return value;
     const network = JSON.parse(value) as Json;
     return engineNetworks.has(text(network['Name'])) ? JSON.stringify({ ...network, Containers: null, Peers: null }) : value;

@@ -6,7 +6,7 @@ import { pack } from 'tar-stream';
 import { eventually } from '@gantry/platform/testing';
 import { exchange, v, type Json, type Things } from '../bypass/book';
 import { engineAt, removeSeen, viewEngine, type EngineCall, type View } from '../e2e/engine-view';
-import { DockerCli, Gantry, isAlive } from '../e2e/gantry';
+import { DockerCli, Gantry, isAlive, type Api } from '../e2e/gantry';
 import { bundleOf, ImageShop, makeThings, ok, settle, type Caller } from '../e2e/seeds';
 import { callEngine } from '../lab';
 import { Judge } from './judge';
@@ -24,6 +24,7 @@ export class Stage {
   /** By account, for those who come without their certificate. */
   readonly tokens = new Map<string, string>();
   private raw!: DockerCli;
+  private api!: Api;
   private base!: View;
   private subnets = 0;
   /** Keys of what the accounts have had from the start. */
@@ -72,9 +73,32 @@ export class Stage {
       if (left.length > 0) throw new Error(left.join(', '));
       return true;
     }, 300);
+    await this.tidyImages();
     const view = await this.view();
     for (const account of this.pool.accounts) if (account.own) await this.restore(account, view);
     this.pool.batch += 1;
+  }
+
+  /** Takes away the images that were made, and the names that were given. */
+  private async tidyImages(): Promise<void> {
+    await eventually('the images are gone', async () => {
+      let left = 0;
+      for (const { Id, RepoTags, RepoDigests } of await this.engine<{ Id: string; RepoTags: string[] | null; RepoDigests: string[] | null }[]>('GET', '/images/json?all=1')) {
+        const names = [...(RepoTags ?? []), ...(RepoDigests ?? [])].filter((name) => this.pool.accounts.some(({ repository }) => name.startsWith(`${repository}:`) || name.startsWith(`${repository}@`)));
+        for (const name of this.base.has(`image ${Id}`) ? names : [Id]) {
+          left += 1;
+          await this.engine('DELETE', `/images/${name}?force=1`).catch(() => undefined); // gone with another, or tried again
+        }
+      }
+      if (left > 0) throw new Error(`${left} names of images`);
+      return true;
+    }, 120);
+  }
+
+  /** The tags of the repositories to which none of the accounts may push, with their digests. */
+  async protectedTags(): Promise<string> {
+    const tags = await Promise.all(['acme/web', 'other/hidden-app'].map(async (path) => (await this.api.get(`/api/v1/repositories/${path}/tags`)).body));
+    return JSON.stringify(tags);
   }
 
   isUp(): boolean {
@@ -130,6 +154,7 @@ export class Stage {
     const socket = engineUrl.replace('unix://', '');
     this.engine = engineAt(socket);
     const admin = await gantry.api('admin', gantry.adminPassword());
+    this.api = admin;
     this.raw = new DockerCli(engineUrl);
     const shop = new ImageShop(this.raw, this.scratch);
     const made = async (path: string, body: unknown): Promise<void> => {
@@ -146,6 +171,7 @@ export class Stage {
     for (const name of people.filter((each) => each !== 'nora')) await put(`/api/v1/organizations/acme/members/${name}`, { role: 'member' });
     await made('/api/v1/repositories', { namespace: 'acme', name: 'web' });
     await made('/api/v1/repositories', { namespace: 'other', name: 'hidden-app' });
+    for (const name of people) await made('/api/v1/repositories', { namespace: name, name: 'own' });
     for (const [name, parent] of [['floor', '/'], ['shop', '/'], ['rita', '/shop'], ['fay', '/shop']]) await made('/api/v1/collections', { name, parent });
     await put('/api/v1/placements/cluster/local', { collection: '/floor' });
     for (const [subject, role, collection] of [['rita', 'viewonly', '/floor'], ['sam', 'viewonly', '/floor'], ['fay', 'viewonly', '/floor'], ['bob', 'viewonly', '/floor'], ['sam', 'scheduler', '/floor'], ['rita', 'restrictedcontrol', '/shop/rita'],
@@ -202,7 +228,7 @@ export class Stage {
     ];
     for (const { name } of accounts) mkdirSync(join(folder, name), { recursive: true });
     this.pool = {
-      address, registry, node: node!.ID, foreign, accounts, host: { folder }, batch: 0, archive: await archive(),
+      address, registry, node: node!.ID, foreign, accounts, host: { folder }, batch: 0, archive: await archive({ 'put-by-archive': 'x' }), contexts: await contexts(`${web}:signed`, `${web}:one`, `${registry}/other/hidden-app:one`),
       images: {
         signed: `${web}:signed`, signedDigest: `${web}@${signedDigest}`,
         others: [`${web}:one`, `${web}@${unsignedDigest}`, `${web}:only-here`, 'nameless-image:only-here', `${registry}/other/hidden-app:one`, `${registry}/other/hidden-app@${hiddenDigest}`, unsignedId, unsignedId.slice(7, 19), signedId, hiddenId,
@@ -246,6 +272,8 @@ export class Stage {
       account.execs.length = 0;
       for (const key of this.keysOf(account.own)) this.kept.add(key);
     }
+    // Something to push, and to take a name from.
+    await this.engine('POST', `/images/${this.pool.images.signed}/tag?repo=${account.repository}&tag=kept`);
     await this.readVersions(account);
   }
 
@@ -267,16 +295,30 @@ export class Stage {
     const { ca, cert, key } = await bundleOf(api);
     this.tokens.set(name, api.token!);
     const [host = '', port] = address.split(':');
-    return { name, collections: {}, peer: { host, port: Number(port), ca, ...(withCertificate ? { cert, key } : {}) }, token: withCertificate ? null : api.token, own: null, execs: [] };
+    const credentials = { username: name, password: name === 'admin' ? this.gantry.adminPassword() : `${name} has a long password`, serveraddress: this.gantry.ready!.registry };
+    return { name, repository: `${this.gantry.ready!.registry}/${name}/own`, registryAuth: Buffer.from(JSON.stringify(credentials)).toString('base64url'), collections: {}, peer: { host, port: Number(port), ca, ...(withCertificate ? { cert, key } : {}) }, token: withCertificate ? null : api.token, own: null, execs: [] };
   }
 }
 
-/** One small file, which reaches nothing wherever it is unpacked. */
-async function archive(): Promise<Buffer> {
+/** Small files, which reach nothing wherever they are unpacked. */
+async function archive(files: Readonly<Record<string, string>>): Promise<Buffer> {
   const tar = pack();
-  tar.entry({ name: 'put-by-archive', mtime: new Date(0) }, 'x');
+  for (const [name, content] of Object.entries(files)) tar.entry({ name, mtime: new Date(0) }, content);
   tar.finalize();
   const chunks: Buffer[] = [];
   for await (const chunk of tar) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
+}
+
+/** What is built: nothing of it runs anything, so that it is quick. */
+async function contexts(signed: string, unsigned: string, hidden: string): Promise<Pool['contexts']> {
+  const of = (...files: string[]): Promise<Buffer[]> => Promise.all(files.map((dockerfile) => archive({ note: 'a note', Dockerfile: dockerfile })));
+  return {
+    plain: await of('FROM scratch\nCOPY note /\n', `FROM ${signed}\nLABEL a=b\n`, `FROM ${signed} AS base\nFROM scratch\nCOPY --from=base / /\n`),
+    tricky: [
+      ...(await of(`FROM ${unsigned}\nLABEL a=b\n`, `FROM ${hidden}\n`, `ARG base=${hidden}\nFROM $base\n`, `FROM ${signed}\nCOPY --from=${hidden} / /hidden\n`, 'FROM scratch\nADD http://127.0.0.1:1/x /\n', `FROM sha256:${'0'.repeat(64)}\n`, 'FROM nameless-image:only-here\n',
+        `# escape=\`\nFROM scratch\nCOPY note \`\n/\n`, `FROM ${signed}\nONBUILD RUN x\n`, 'from scratch\ncopy note /\nvolume /x\n', 'FROM scratch\n', 'RUN x\n', '', `FROM ${signed}\nFR\u017fOM ${hidden}\n`, `FROM scratch\nCOPY note /\nLABEL io.gantry.collection=/floor\n`)),
+      await archive({ Dockerfile: `FROM ${hidden}\n`, './Dockerfile': 'FROM scratch\n' }), await archive({ 'x/../Dockerfile': `FROM ${hidden}\n` }), await archive({ note: 'no Dockerfile' }), Buffer.from('not an archive'), Buffer.alloc(0), Buffer.alloc(1024),
+    ],
+  };
 }

@@ -11,6 +11,10 @@ export interface Account {
   token: string | null;
   /** What it has; null: it does not see the cluster. Made anew where it is gone. */
   own: Own | null;
+  /** Its repository in the managed registry, to which nobody else may push; with the host's name. */
+  repository: string;
+  /** What a client sends along to push with: the account's name and password. */
+  registryAuth: string;
   /** Execs that it has made and may start. */
   execs: string[];
 }
@@ -47,4 +51,6 @@ export interface Pool {
   batch: number;
   /** A tar archive with one small file. */
   archive: Buffer;
+  /** What may be built, and what may not. */
+  contexts: { plain: readonly Buffer[]; tricky: readonly Buffer[] };
 }
