@@ -60,7 +60,7 @@ function ownName(choices: Choices, row: EngineRow, account: Account, pool: Pool)
     case 'task':
       return own?.task ?? 'x';
     case 'image':
-      if (row.path.endsWith('/push')) return account.repository;
+      if (row.path.endsWith('/push')) return choices.chance(100) ? strangeRepository(choices, account, pool) : account.repository;
       if (row.method === 'DELETE') return `${account.repository}:${choices.chance(800) ? madeTag(choices) : 'kept'}`;
       return choices.of([pool.images.signed, pool.images.signedDigest]);
     case 'node':
@@ -76,6 +76,11 @@ function madeName(choices: Choices, account: Account, pool: Pool): string {
 
 function madeTag(choices: Choices): string {
   return `fz-${choices.below(6)}`;
+}
+
+/** A repository in which the account may name nothing. */
+function strangeRepository(choices: Choices, account: Account, pool: Pool): string {
+  return choices.of([`${pool.registry}/acme/web`, `${pool.registry}/other/hidden-app`, 'nameless-image', 'busybox', `${pool.registry}/own`, `${pool.registry}/${account.name}`, ...pool.accounts.filter((each) => each !== account).map(({ repository }) => repository)]);
 }
 
 /** Names of what is somebody else's, of what is not there, and of what is no name. */
@@ -149,7 +154,7 @@ function plainValue(choices: Choices, row: EngineRow, name: string, parameter: P
       const words: Readonly<Record<string, readonly string[]>> = {
         name: [madeName(choices, account, pool)], path: ['/', '/tmp', '/www/index.html', '/tmp/../tmp'], signal: ['KILL', 'TERM', 'SIGHUP', '0'], tail: ['10', 'all', '0'], since: ['0', '1', ''], until: ['1', '1700000000'], detachKeys: ['ctrl-a', ''],
         ps_args: ['', '-ef', 'aux'], scope: ['local', 'swarm'], fromImage: [pool.images.signed], container: [account.own?.container.name ?? 'x'], term: ['x'], fromSrc: ['-'], names: [pool.images.signed], remote: ['x'],
-        repo: [account.repository], tag: row.path.endsWith('/push') ? ['kept', madeTag(choices)] : [madeTag(choices)], t: [`${account.repository}:${madeTag(choices)}`], dockerfile: ['', 'Dockerfile'], networkmode: ['none', 'bridge', 'default'],
+        repo: [choices.chance(150) ? strangeRepository(choices, account, pool) : account.repository], tag: row.path.endsWith('/push') ? ['kept', madeTag(choices)] : [madeTag(choices), madeTag(choices), 'signed'], t: [choices.chance(150) ? `${strangeRepository(choices, account, pool)}:${choices.of(['signed', 'kept', 'x'])}` : `${account.repository}:${madeTag(choices)}`], dockerfile: ['', 'Dockerfile'], networkmode: ['none', 'bridge', 'default'],
         version: ['1'], target: [''], cpusetcpus: ['0'],
       };
       return choices.of(words[name] ?? ['', 'x']);
