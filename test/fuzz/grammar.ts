@@ -35,7 +35,7 @@ const weights: Readonly<Record<string, number>> = {
   'POST /containers/create': 80, 'POST /services/create': 40, 'POST /services/{id}/update': 40, 'POST /networks/create': 20, 'POST /volumes/create': 30, 'POST /containers/{id}/update': 25, 'POST /containers/{id}/exec': 20,
   'POST /exec/{id}/start': 15, 'POST /networks/{id}/connect': 15, 'POST /networks/{id}/disconnect': 15, 'POST /secrets/create': 15, 'POST /configs/create': 15, 'POST /containers/{id}/start': 4, 'POST /containers/{id}/restart': 1,
   'POST /containers/{id}/stop': 2, 'POST /containers/{id}/kill': 3, 'POST /images/create': 4, 'GET /system/df': 2, 'POST /auth': 3, 'GET /containers/{id}/export': 2, 'GET /containers/{id}/stats': 2, 'POST /containers/{id}/wait': 3,
-  'GET /events': 4, 'PUT /containers/{id}/archive': 8, 'POST /images/{name}/push': 3, 'POST /images/{name}/tag': 15, 'POST /build': 8, 'POST /commit': 6,
+  'GET /events': 4, 'PUT /containers/{id}/archive': 8, 'POST /images/{name}/push': 3, 'POST /images/{name}/tag': 30, 'POST /build': 12, 'POST /commit': 8,
 };
 const weighted = engineTable.map((row) => [weights[row.name] ?? 7, row] as const);
 
@@ -61,7 +61,7 @@ function ownName(choices: Choices, row: EngineRow, account: Account, pool: Pool)
       return own?.task ?? 'x';
     case 'image':
       if (row.path.endsWith('/push')) return choices.chance(100) ? strangeRepository(choices, account, pool) : account.repository;
-      if (row.method === 'DELETE') return `${account.repository}:${choices.chance(800) ? madeTag(choices) : 'kept'}`;
+      if (row.method === 'DELETE') return `${account.repository}:${choices.chance(800) ? madeTag(choices, account) : 'kept'}`;
       return choices.of([pool.images.signed, pool.images.signedDigest]);
     case 'node':
       return choices.of([pool.node, 'self']);
@@ -74,13 +74,14 @@ function madeName(choices: Choices, account: Account, pool: Pool): string {
   return `fz-${account.name}-${pool.batch}-${choices.below(6)}`;
 }
 
-function madeTag(choices: Choices): string {
-  return `fz-${choices.below(6)}`;
+/** By its tag it is told who has named an image. */
+function madeTag(choices: Choices, account: Account): string {
+  return `fz-${account.name}-${choices.below(6)}`;
 }
 
 /** A repository in which the account may name nothing. */
 function strangeRepository(choices: Choices, account: Account, pool: Pool): string {
-  return choices.of([`${pool.registry}/acme/web`, `${pool.registry}/other/hidden-app`, 'nameless-image', 'busybox', `${pool.registry}/own`, `${pool.registry}/${account.name}`, ...pool.accounts.filter((each) => each !== account).map(({ repository }) => repository)]);
+  return choices.of([`${pool.registry}/acme/web`, `${pool.registry}/acme/web`, `${pool.registry}/other/hidden-app`, 'nameless-image', 'busybox', `${pool.registry}/own`, ...pool.accounts.filter((each) => each !== account).map(({ repository }) => repository)]);
 }
 
 /** Names of what is somebody else's, of what is not there, and of what is no name. */
@@ -154,7 +155,7 @@ function plainValue(choices: Choices, row: EngineRow, name: string, parameter: P
       const words: Readonly<Record<string, readonly string[]>> = {
         name: [madeName(choices, account, pool)], path: ['/', '/tmp', '/www/index.html', '/tmp/../tmp'], signal: ['KILL', 'TERM', 'SIGHUP', '0'], tail: ['10', 'all', '0'], since: ['0', '1', ''], until: ['1', '1700000000'], detachKeys: ['ctrl-a', ''],
         ps_args: ['', '-ef', 'aux'], scope: ['local', 'swarm'], fromImage: [pool.images.signed], container: [account.own?.container.name ?? 'x'], term: ['x'], fromSrc: ['-'], names: [pool.images.signed], remote: ['x'],
-        repo: [choices.chance(150) ? strangeRepository(choices, account, pool) : account.repository], tag: row.path.endsWith('/push') ? ['kept', madeTag(choices)] : [madeTag(choices), madeTag(choices), 'signed'], t: [choices.chance(150) ? `${strangeRepository(choices, account, pool)}:${choices.of(['signed', 'kept', 'x'])}` : `${account.repository}:${madeTag(choices)}`], dockerfile: ['', 'Dockerfile'], networkmode: ['none', 'bridge', 'default'],
+        repo: [choices.chance(300) ? strangeRepository(choices, account, pool) : account.repository], tag: row.path.endsWith('/push') ? ['kept', madeTag(choices, account)] : [madeTag(choices, account), madeTag(choices, account), madeTag(choices, account), 'signed'], t: [choices.chance(300) ? `${strangeRepository(choices, account, pool)}:${choices.of(['signed', 'x', madeTag(choices, account)])}` : `${account.repository}:${madeTag(choices, account)}`], dockerfile: ['', 'Dockerfile'], networkmode: ['none', 'bridge', 'default'],
         version: ['1'], target: [''], cpusetcpus: ['0'],
       };
       return choices.of(words[name] ?? ['', 'x']);

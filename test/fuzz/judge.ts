@@ -104,10 +104,10 @@ export class Judge {
     return wrong;
   }
 
-  /** Names of an image that lie in none of the accounts' repositories. */
+  /** Names of an image that none of the accounts may have given to it. */
   private strangeNames(image: Json): string[] {
     const names = [...list(image['RepoTags']), ...list(image['RepoDigests'])].map(text);
-    return names.filter((name) => !/^<none>[:@]<none>$/.test(name) && !this.pool.accounts.some(({ repository }) => name.startsWith(`${repository}:`) || name.startsWith(`${repository}@`)));
+    return names.filter((name) => !/^<none>[:@]<none>$/.test(name) && !this.pool.accounts.some((account) => name === `${account.repository}:kept` || name.startsWith(`${account.repository}:fz-${account.name}-`) || name.startsWith(`${account.repository}@`)));
   }
 
   /** Networks of the engine's own have guests that come and go; and the accounts may give names of their own to images that they see. */
