@@ -8,7 +8,7 @@ import { eventually, openTestDatabase, testConfig, testContext, testLogger, test
 import { migrations } from '../../../migrations';
 import { pushImage, savedImage, startEngine, startRegistry, webImage, type LabEngine, type LabRegistry } from '../../../test/lab';
 import {
-  Apply, claimLabel, Clusters, clustersEntities, Findings, GatewayImages, ImageAdmission, Judge, Ownership, Relay, Watcher, type Admission, type Cluster, type EngineService, type Finding, type FindingKind,
+  Apply, claimLabel, Clusters, clustersEntities, Findings, GatewayImages, ImageAdmission, Judge, KeptServices, Ownership, Relay, Watcher, type Admission, type Cluster, type EngineService, type Finding, type FindingKind,
 } from '../src';
 
 const entities = [...accessEntities, ...auditEntities, ...clustersEntities];
@@ -62,11 +62,12 @@ function processOn(db: Db) {
   const audit = new Audit(db, clock, AuditKey.fromPem(null));
   const config = testConfig({ GANTRY_REGISTRY_PUBLIC_HOST: registry.host });
   const clusters = new Clusters(db, testSealer(), clock, access, audit, config, new Relay(db, new Outbox(db), testSealer(), config));
+  const kept = new KeptServices(db, clock, access, clusters);
   const ownership = new Ownership(db, clock, access, testSealer(), testLogger());
   const watcher = new Watcher(db, clock, new Leases(db), access, audit, clusters, ownership, images, admissions, config, testLogger());
   return {
     access, audit, clusters, ownership, watcher, findings: new Findings(db, clock, access, audit, clusters, ownership),
-    judge: new Judge(db, clock, clusters, access, audit, admissions, config), apply: new Apply(db, clock, clusters, audit),
+    judge: new Judge(db, clock, clusters, access, audit, admissions, kept, config), apply: new Apply(db, clock, clusters, audit, kept),
   };
 }
 

@@ -233,8 +233,15 @@ describe('rights at the gateway', () => {
     const [closed, open] = [await collection('closed'), await collection('open')];
     expect(await refused(scheduling.place(ann, cluster.id, node, closed))).toMatch(/request\.(?:not-found|forbidden|invalid)/);
     expect(await refused(scheduling.place(system, cluster.id, 'nosuch', closed))).toBe('request.not-found');
+    const before = await container(ann, 'before', { HostConfig: { NetworkMode: 'none' } });
+    const act = async (what: string): Promise<number> => (await call(ann, 'POST', `/containers/${before}/${what}`)).status;
+    expect([await act('start'), await act('pause')]).toEqual([204, 204]);
     await scheduling.place(system, cluster.id, node, closed);
     expect(await labels()).toEqual({});
+    // What ran goes on, and can be ended; it is not begun again there.
+    for (const what of ['start', 'restart', 'unpause']) expect([what, await refused(act(what))]).toEqual([what, 'clusters.no-node']);
+    await raw('POST', `/containers/${before}/unpause`);
+    expect([await act('stop?t=0'), await refused(act('start'))]).toEqual([204, 'clusters.no-node']);
     expect(await refused(call(ann, 'POST', '/services/create', spec('none')))).toBe('clusters.no-node');
     expect(await refused(updated(ann, early, []))).toBe('clusters.no-node');
     expect(await refused(call(ann, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: 'none' } }))).toBe('clusters.no-node');
@@ -242,6 +249,8 @@ describe('rights at the gateway', () => {
 
     await app.get(Grants).create(system, { subject: 'ann', role: 'scheduler', collection: open });
     await scheduling.place(system, cluster.id, node, open);
+    expect([await act('start'), await act('restart?t=0')]).toEqual([204, 204]);
+    await raw('DELETE', `/containers/${before}?force=1`);
     const kept = await made(ann, 'kept', ['node.role==manager']);
     const [, own] = await constraints(kept) as [string, string];
     expect(own).toMatch(/^node\.labels\.io\.gantry\.nodes\.[0-9a-f]{24}==true$/);

@@ -426,10 +426,10 @@ export class EngineGateway {
     return [...fresh];
   }
 
-  /** What runs, runs where its maker may schedule. */
+  /** What runs, runs where its maker may schedule, and so does what is made to run again by whoever does that. */
   private async judgeNodes(call: Call): Promise<void> {
     const { ctx, cluster, engine, ruling, target, match: { row } } = call;
-    if (!running.has(row.name)) return;
+    if (!running.has(row.name) && !starting.has(row.name)) return;
     if (row.target.kind === 'container') {
       this.scheduling.judgeContainer(ctx, cluster, await this.nodeFor(call, 'container'));
       return;
