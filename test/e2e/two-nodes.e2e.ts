@@ -359,8 +359,8 @@ ${more}`;
 
   it('runs what is deployed on the nodes on which its account may schedule, and on no other', async () => {
     expect((await admin.post('/api/v1/collections', { name: 'edge', parent: '/' })).status).toBe(201);
-    const { body: { items: nodes } } = await admin.get<{ items: { id: string; name: string }[] }>('/api/v1/clusters/pair/nodes');
-    const edge = nodes.find(({ name }) => name === 'node2')!;
+    const { body: { items: nodes } } = await admin.get<{ items: { id: string; hostname: string }[] }>('/api/v1/clusters/pair/nodes');
+    const edge = nodes.find(({ hostname }) => hostname === 'node2')!;
     expect((await admin.send('PUT', `/api/v1/clusters/pair/nodes/${edge.id}/collection`, { collection: '/edge' })).status).toBe(200);
     expect(await deploy(`services:\n${guest}`)).toMatchObject({ state: 'succeeded', reason: null });
     const where = (): string[] => dockers[0]!.ok(['service', 'ps', '--filter', 'desired-state=running', '--format', '{{.Node}}', 'shop-pair_guest']).split('\n').sort();

@@ -12,6 +12,7 @@ export type { EngineKind, ImageName, Need, OwnLabel, Use, Value } from './engine
 export { engineTable, newestMinor, oldestMinor, type BodyPolicy, type Connection, type EngineRow, type Parameter, type ResponseFilter, type Target } from './engine-api/table';
 export { EngineGateway, type GatewayRequest } from './gateway/gateway';
 export { KeptServices } from './gateway/kept-services';
+export { Made } from './gateway/made';
 export { isOwnConstraint } from './gateway/node-sets';
 export { NodeScheduling } from './gateway/node-scheduling';
 export type { Passage } from './gateway/passage';

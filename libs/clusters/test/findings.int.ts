@@ -8,7 +8,7 @@ import { eventually, openTestDatabase, testConfig, testContext, testLogger, test
 import { migrations } from '../../../migrations';
 import { pushImage, savedImage, startEngine, startRegistry, webImage, type LabEngine, type LabRegistry } from '../../../test/lab';
 import {
-  Apply, claimLabel, Clusters, clustersEntities, Findings, GatewayImages, ImageAdmission, Judge, KeptServices, Ownership, Relay, Watcher, type Admission, type Cluster, type EngineService, type Finding, type FindingKind,
+  Apply, claimLabel, Clusters, clustersEntities, Findings, GatewayImages, ImageAdmission, Judge, KeptServices, Made, Ownership, Relay, Watcher, type Admission, type Cluster, type EngineService, type Finding, type FindingKind,
 } from '../src';
 
 const entities = [...accessEntities, ...auditEntities, ...clustersEntities];
@@ -64,9 +64,10 @@ function processOn(db: Db) {
   const clusters = new Clusters(db, testSealer(), clock, access, audit, config, new Relay(db, new Outbox(db), testSealer(), config));
   const kept = new KeptServices(db, clock, access, clusters);
   const ownership = new Ownership(db, clock, access, testSealer(), testLogger());
-  const watcher = new Watcher(db, clock, new Leases(db), access, audit, clusters, ownership, images, admissions, config, testLogger());
+  const made = new Made(db, clock, testLogger());
+  const watcher = new Watcher(db, clock, new Leases(db), access, audit, clusters, ownership, images, admissions, made, config, testLogger());
   return {
-    access, audit, clusters, ownership, watcher, findings: new Findings(db, clock, access, audit, clusters, ownership),
+    access, audit, clusters, ownership, made, watcher, findings: new Findings(db, clock, access, audit, clusters, ownership),
     judge: new Judge(db, clock, clusters, access, audit, admissions, kept, config), apply: new Apply(db, clock, clusters, audit, kept),
   };
 }

@@ -5,6 +5,7 @@ import { Clock, CONFIG, Db, delay, Leases, LOGGER, Problem, uuidv7, type Config,
 import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { EngineError, type EngineClient } from '../engine.client';
+import { Made } from '../gateway/made';
 import { deliveryRef, Ownership } from '../gateway/ownership';
 import { isPlaceholder } from '../gateway/ownership-index';
 import { GatewayImages } from '../gateway/ports';
@@ -106,6 +107,7 @@ export class Watcher implements OnModuleDestroy {
     private readonly ownership: Ownership,
     private readonly images: GatewayImages,
     private readonly admission: ImageAdmission,
+    private readonly made: Made,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -227,6 +229,7 @@ export class Watcher implements OnModuleDestroy {
     const isNew = !watched.has('') || !watched.has(nodeId);
     const looked = isNew || kinds.size === everything.size ? everything : kinds;
     const seen = await lookAt(engine, nodeId, looked, ensure(this.tasks, clusterId));
+    if (looked.has('image')) await this.made.sweep(ctx, clusterId, nodeId, engine, new Set(seen.map(({ id }) => id)));
     let plan = await this.compare(ctx, cluster, nodeId, looked, seen, watched);
     if (plan.flagged.some(({ object }) => object.claim !== null)) {
       // A process may have died between making it and putting that on record: the sweep does what it would have done.
@@ -296,6 +299,7 @@ export class Watcher implements OnModuleDestroy {
     }
     const bound = new Set(owners.keys());
     for (const id of await this.ours(ctx, clusterId, seen, rows)) bound.add(`image ${id}`);
+    for (const each of await this.made.among(ctx, clusterId, nodeId, seen.flatMap(({ kind, id }) => (kind === 'image' || kind === 'container' ? [id] : [])))) bound.add(each);
     return { bound, claims, names, owners };
   }
 

@@ -12,6 +12,7 @@ import { EngineError, type EngineClient, type RegistryAuth } from '../engine.cli
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
+import { Made, type Teller } from './made';
 import { NodeScheduling } from './node-scheduling';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
 import { claimLabel, Ownership } from './ownership';
@@ -63,6 +64,10 @@ interface Call {
   target: Seen | null;
   /** In which collection what is made lies. */
   collectionId: string | null;
+  /** Node on which images are made. */
+  nodeId: string;
+  /** When it came. */
+  since: Date;
   /** What was claimed for it, the object itself first; `name` is what it is bound by where the engine tells no id of it. */
   claims: { id: string; name: string }[];
   images: { repository: string; digest: string; repositoryId: string }[];
@@ -114,6 +119,7 @@ export class EngineGateway {
     private readonly credentials: PullCredentials,
     private readonly prunes: OwnPrune,
     private readonly scheduling: NodeScheduling,
+    private readonly makings: Made,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -203,7 +209,7 @@ export class EngineGateway {
     const engine = await this.clusters.engine(ctx, cluster);
     versionFor(match, engine);
     const call: Call = {
-      ctx, cluster, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, claims: [], images: [], auth: null, judged: ruling, pullable: nothing, written: [], query: null,
+      ctx, cluster, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, nodeId: '', since: new Date(), claims: [], images: [], auth: null, judged: ruling, pullable: nothing, written: [], query: null,
     };
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
@@ -216,6 +222,7 @@ export class EngineGateway {
     await this.judgeImages(call);
     if (starting.has(row.name)) await this.judgeStart(call);
     await this.judgeNodes(call);
+    if (namingRows.has(row.name) || row.name === 'POST /images/load') call.nodeId = await this.nodeFor(call, 'container');
     try {
       await this.claim(call, fresh);
       await this.exchangeAuth(call);
@@ -781,11 +788,29 @@ export class EngineGateway {
         ...(isBuild && request.registryConfig !== undefined ? { 'x-registry-config': checkedConfig(request.registryConfig, this.config.registryPublicHost) } : {}),
       },
       connection: row.connection,
-      filter,
+      filter: filter ?? this.tapOf(call),
       whole: this.wholeOf(call, seesAll),
       stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed) && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
       ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
     };
+  }
+
+  /** Answers that tell of images which are made are heard: such images are nobody's, and not made beside Gantry. */
+  private tapOf({ ctx, cluster, engine, nodeId, ruling: { query }, query: asked, match: { row } }: Call): Passage['filter'] {
+    const importing = (queryValues(query, 'fromSrc')[0] ?? '') !== '';
+    const tellers: Record<string, Teller> = { 'POST /build': queryValues(query, 'q')[0] === undefined ? 'build' : 'quiet-build', 'POST /images/load': 'load', 'POST /images/create': importing ? 'import' : 'pull' };
+    const teller = tellers[row.name];
+    const [reference = ''] = queryValues(asked ?? query, 'fromImage');
+    return teller === undefined ? null : this.makings.tap({ ctx, clusterId: cluster.id, nodeId, engine, teller, reference });
+  }
+
+  /** Whether an image that gets another name is in the registry. One that was not made through Gantry is not made so by a name. */
+  private async isRegistered(call: Call): Promise<boolean> {
+    for (const reference of namesOf(call.target!)) {
+      const named = parseReference(reference, this.config.registryPublicHost);
+      if (named?.digest && (await this.images.resolve(call.ctx, named.path, named.digest))) return true;
+    }
+    return false;
   }
 
   /** Whether an image is asked for by its id, or must be so that it is the one that was judged. */
@@ -825,6 +850,21 @@ export class EngineGateway {
           if (kind === 'service' && ref.parent === undefined) await this.credentials.end(ctx, cluster.id, ref.id);
         }
         return { status, body: status >= 400 && !seesAll ? refusalFor(kind, status, body) : body };
+      };
+    }
+    const remember = (id: string, how: string): Promise<void> => this.makings.remember(ctx, { clusterId: cluster.id, nodeId: call.nodeId, kind: 'image', id, how, since: call.since });
+    if (row.name === 'POST /commit') {
+      return async (status, body) => {
+        const id = status < 300 ? memberText(JSON.parse(body.toString()) as Value, 'Id') : null;
+        if (id !== null) await remember(id, 'commit');
+        return { status, body };
+      };
+    }
+    if (row.name === 'POST /images/{name}/tag' && call.target) {
+      const { id } = call.target;
+      return async (status, body) => {
+        if (status < 300 && (await this.isRegistered(call))) await remember(id, 'tag');
+        return { status, body };
       };
     }
     // Engines say which containers use an image.
