@@ -18,6 +18,7 @@ export { NodeScheduling } from './gateway/node-scheduling';
 export type { Passage } from './gateway/passage';
 export { GatewayImages } from './gateway/ports';
 export { claimLabel, claimSeconds, engineObjectsChannel, Ownership, type ClaimWish, type OwnedName, type Swept } from './gateway/ownership';
+export { knownVersion } from './gateway/versions';
 export { howPassed, type Way } from './gateway/ways';
 export { ownedKinds, type ClusterOwnership, type ObjectName, type OwnedKind } from './gateway/ownership-index';
 export {

@@ -5,7 +5,7 @@ import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, ty
 import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { collectionLabel } from '../engine-api/bodies';
-import { oldestAsked, type EngineMatch } from '../engine-api/match';
+import type { EngineMatch } from '../engine-api/match';
 import { ruleOnCall, type EngineRuling } from '../engine-api/rule';
 import type { EngineKind, ImageName, Value } from '../engine-api/shape';
 import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
@@ -29,6 +29,7 @@ import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
 import { authHeader, checkedAuth, checkedConfig, isRegistry } from './registry-auth';
 import { digestsOf, judgeStanding } from './standing';
+import { EngineVersions, knownVersions, versionFor } from './versions';
 import { howPassed, whyRefused, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
@@ -64,6 +65,8 @@ interface Call {
   target: Seen | null;
   /** In which collection what is made lies. */
   collectionId: string | null;
+  /** Minor of the API version in which the engine is asked. */
+  version: number;
   /** Node on which images are made. */
   nodeId: string;
   /** When it came. */
@@ -107,6 +110,7 @@ const referenceName = /^(?!.*(?:\/\/|\.\.))[[a-zA-Z0-9][\][a-zA-Z0-9_.:/@-]{0,51
 export class EngineGateway {
   /** Node ids of engines. */
   private readonly nodes = new WeakMap<EngineClient, Promise<string>>();
+  private readonly versions = new EngineVersions();
 
   constructor(
     private readonly access: Access,
@@ -207,9 +211,9 @@ export class EngineGateway {
     const ruling = ruleOnCall(match, request.body);
     // Everything else is asked of the engine only for calls that it can take.
     const engine = await this.clusters.engine(ctx, cluster);
-    versionFor(match, engine);
+    const version = versionFor(match, await this.versions.newestOf(engine));
     const call: Call = {
-      ctx, cluster, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, nodeId: '', since: new Date(), claims: [], images: [], auth: null, judged: ruling, pullable: nothing, written: [], query: null,
+      ctx, cluster, version, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, nodeId: '', since: new Date(), claims: [], images: [], auth: null, judged: ruling, pullable: nothing, written: [], query: null,
     };
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
@@ -777,7 +781,7 @@ export class EngineGateway {
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
     const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
     const filter = this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed });
-    const version = versionFor(match, call.engine);
+    const { version } = call;
     return {
       method: row.method,
       target: `/v1.${version}${path}${call.query ?? (filter ? filteredQuery(row, version, ruling.query) : ruling.query)}`,
@@ -828,9 +832,9 @@ export class EngineGateway {
   }
 
   /** A prune that the engine is not asked for: what the caller may remove is removed one by one. */
-  private prunePassage({ ctx, cluster, engine, owners, ruling, checks, match }: Call): Passage {
+  private prunePassage({ ctx, cluster, engine, owners, ruling, checks, match, version }: Call): Passage {
     const { row } = match;
-    const prune = this.prunes.prepare({ ctx, cluster, engine, owners, kind: row.target.kind, operations: row.operations, call: row.name, filters: ruling.filters, minor: versionFor(match, engine) });
+    const prune = this.prunes.prepare({ ctx, cluster, engine, owners, kind: row.target.kind, operations: row.operations, call: row.name, filters: ruling.filters, minor: version });
     return {
       method: row.method, target: match.path, body: null, headers: {}, connection: row.connection, filter: null, whole: null, ended: null,
       answer: async (signal) => ({ status: 200, body: await prune(signal) }),
@@ -852,6 +856,7 @@ export class EngineGateway {
         return { status, body: status >= 400 && !seesAll ? refusalFor(kind, status, body) : body };
       };
     }
+    if (row.name === 'GET /version') return async (status, body) => ({ status, body: status < 300 ? knownVersions(body) : body });
     const remember = (id: string, how: string): Promise<void> => this.makings.remember(ctx, { clusterId: cluster.id, nodeId: call.nodeId, kind: 'image', id, how, since: call.since });
     if (row.name === 'POST /commit') {
       return async (status, body) => {
@@ -937,16 +942,6 @@ export class EngineGateway {
       this.logger.error({ error: (error as Error).message, entry }, 'an engine call could not be put on record');
     }
   }
-}
-
-/**
- * In which version the engine is asked: the caller's, so that answers look as it expects. Never below 1.41: in older ones what is absent means
- * other things (the host's cgroup namespace, for one), and bodies were judged by what it means now.
- */
-function versionFor(match: EngineMatch, engine: EngineClient): number {
-  const newest = Number(engine.apiVersion.split('.')[1]);
-  if (match.versioned && match.minor > newest) throw clustersProblem('call-too-new', { detail: `client version 1.${match.minor} is too new. Maximum supported API version is 1.${newest}` });
-  return match.versioned ? Math.max(match.minor, Math.min(newest, oldestAsked)) : newest;
 }
 
 /** What a push sends: a name with its tag. */
