@@ -229,6 +229,8 @@ describe('images through the gateway', () => {
     const made = [...[built, tagged, committed, imported, 'loaded:one', `${elsewhere.host}/x/y:one`].map(idOf), ...raw.ok(['images', '-q', '--no-trunc', '--filter', 'dangling=true']).split('\n').filter(Boolean)];
     expect(made.length).toBeGreaterThan(6);
     expect((await flagged()).filter(({ kind, engineId }) => kind === 'container' || made.includes(engineId))).toEqual([]);
+    const told = (await admin.get<{ items: { detail: { kind: string } }[] }>('/api/v1/audit?limit=200&action=cluster.finding')).body.items;
+    expect(told.filter(({ detail }) => detail.kind === 'container')).toEqual([]);
     // That is no right to run them.
     expect(refused('ann', 'run', '--rm', '--network', 'none', built)).toMatch(/No such image|not found|unknown/i);
     for (const id of [built, 'loaded:one'].map(idOf)) expect(refused('ann', 'run', '--rm', '--network', 'none', id)).toContain('is not from');

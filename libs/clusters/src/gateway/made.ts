@@ -1,8 +1,8 @@
 import { Transform } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { Inject, Injectable } from '@nestjs/common';
-import { Clock, Db, LOGGER, Problem, type Context, type Logger } from '@gantry/platform';
-import { EngineError, type EngineClient } from '../engine.client';
+import { Clock, Db, LOGGER, type Context, type Logger } from '@gantry/platform';
+import type { EngineClient } from '../engine.client';
 import { inspectPath, readSeen } from './objects';
 
 /** Kinds of what is remembered: images, and the containers of a build that runs. */
@@ -20,6 +20,8 @@ export type Teller = 'build' | 'quiet-build' | 'import' | 'load' | 'pull';
 /** Longer messages tell of no image. */
 const maxLine = 65_536;
 const wholeId = 'sha256:[0-9a-f]{64}';
+/** Of one answer, so many ids are asked about: a build may print what it likes. */
+const maxTold = 1_000;
 /** A container is a build's for as long as this at the most, however the process ended that watched the build. */
 const buildHours = 24;
 
@@ -99,26 +101,33 @@ export class Made {
         for (const line of lines) {
           if (line.length > maxLine) continue;
           for (const told of readMessage(wish.teller, line, wish.reference)) {
-            if (known.has(`${told.kind} ${told.id}`)) continue;
+            if (known.size >= maxTold || known.has(`${told.kind} ${told.id}`)) continue;
             known.add(`${told.kind} ${told.id}`);
             const id = await this.learn(wish, told, since);
             if (told.kind === 'container' && id !== null) containers.push(id);
           }
         }
       };
-      const end = (): Promise<void> => this.forget(wish.ctx, wish.clusterId, wish.nodeId, 'container', containers.splice(0));
-      return new Transform({
-        transform: (chunk: Buffer, _encoding, done) => {
-          hear(decoder.write(chunk)).then(() => done(null, chunk), done);
+      const heard = new Transform({
+        transform(chunk: Buffer, _encoding, settle) {
+          hear(decoder.write(chunk)).then(() => settle(null, chunk), settle);
         },
-        flush: (done) => {
-          hear(`${decoder.end()}\n`).then(end).then(() => done(), done);
-        },
-        destroy: (error, done) => {
-          end().then(() => done(error), (failed: Error) => done(error ?? failed));
+        flush(settle) {
+          hear(`${decoder.end()}\n`).then(() => settle(), settle);
         },
       });
+      heard.once('close', () => void this.letGo(wish, containers));
+      return heard;
     };
+  }
+
+  /** The build is over, and so are its containers; what goes on under such an id is no build's. */
+  private async letGo({ ctx, clusterId, nodeId }: { ctx: Context; clusterId: string; nodeId: string }, containers: readonly string[]): Promise<void> {
+    try {
+      await this.forget(ctx, clusterId, nodeId, 'container', containers);
+    } catch (error) {
+      this.logger.debug({ cluster: clusterId, error: (error as Error).message }, 'the containers of a build could not be forgotten; the watcher does it when they are gone');
+    }
   }
 
   /** The whole id; null where there is nothing to remember. */
@@ -133,8 +142,7 @@ export class Made {
       await this.remember(ctx, { clusterId, nodeId, kind, id, how: teller === 'quiet-build' ? 'build' : teller, since });
       return id;
     } catch (error) {
-      if (!(error instanceof EngineError) && !(error instanceof Problem)) throw error;
-      this.logger.debug({ cluster: clusterId, kind, id: told, error: error.message }, 'what was made could not be remembered');
+      this.logger.warn({ cluster: clusterId, kind, id: told, error: (error as Error).message }, 'what was made could not be remembered');
       return null;
     }
   }
