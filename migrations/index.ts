@@ -16,11 +16,12 @@ import { GatewayCredentials1763690140000 } from './1763690140000-gateway-credent
 import { Findings1763690155000 } from './1763690155000-findings';
 import { PolicyScopes1763690157000 } from './1763690157000-policy-scopes';
 import { NodeSets1763690158000 } from './1763690158000-node-sets';
+import { Watching1763690162000 } from './1763690162000-watching';
 
 /** Every migration, oldest first. Append only: a migration that has been released is never edited. */
 export const migrations = [
   Platform1763690000000, Audit1763690010000, Access1763690020000, Registry1763690030000, Clusters1763690040000, Trust1763690050000, Delivery1763690060000, AccessRights1763690070000,
   DirectorySync1763690080000, SignIn1763690090000, AuditKeeping1763690100000, DirectoryPreview1763690110000,
   EngineObjects1763690130000, ClientCertificates1763690135000, GatewayCredentials1763690140000,
-  Findings1763690155000, PolicyScopes1763690157000, NodeSets1763690158000,
+  Findings1763690155000, PolicyScopes1763690157000, NodeSets1763690158000, Watching1763690162000,
 ];

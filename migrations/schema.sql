@@ -417,6 +417,12 @@ create table clusters_clusters (
   swarm_id text not null,
   version integer not null,
   watch text default 'flag'::text not null,
+  watch_brake_count integer default 5 not null,
+  watch_brake_percent integer default 50 not null,
+  watch_brake_released_at timestamp with time zone,
+  watch_braked_at timestamp with time zone,
+  constraint clusters_clusters_brake_count CHECK (((watch_brake_count >= 1) AND (watch_brake_count <= 100000))),
+  constraint clusters_clusters_brake_percent CHECK (((watch_brake_percent >= 1) AND (watch_brake_percent <= 100))),
   constraint clusters_clusters_pkey PRIMARY KEY (id),
   constraint clusters_clusters_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'unreachable'::text, 'not-a-manager'::text]))),
   constraint clusters_clusters_watch CHECK ((watch = ANY (ARRAY['off'::text, 'flag'::text, 'quarantine'::text])))
@@ -461,6 +467,19 @@ create table clusters_findings (
   constraint clusters_findings_pkey PRIMARY KEY (id),
   constraint clusters_findings_reason_check CHECK ((reason = ANY (ARRAY['unknown'::text, 'image-refused'::text]))),
   constraint clusters_findings_state_check CHECK ((state = ANY (ARRAY['seen'::text, 'baseline'::text, 'flagged'::text, 'acknowledged'::text, 'quarantined'::text, 'releasing'::text, 'owned'::text, 'gone'::text])))
+);
+
+create table clusters_made (
+  account_id uuid,
+  cluster_id uuid not null,
+  engine_id text not null,
+  how text not null,
+  kind text not null,
+  made_at timestamp with time zone not null,
+  node_id text not null,
+  constraint clusters_made_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES clusters_clusters(id) ON DELETE CASCADE,
+  constraint clusters_made_kind_check CHECK ((kind = ANY (ARRAY['image'::text, 'container'::text]))),
+  constraint clusters_made_pkey PRIMARY KEY (cluster_id, node_id, kind, engine_id)
 );
 
 create table clusters_node_sets (

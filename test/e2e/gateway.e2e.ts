@@ -414,7 +414,16 @@ describe('the engine gateway', () => {
     expect(ann.refused(...service)).toContain('node:schedule');
     expect(ann.refused('run', '-d', '--network', 'none', image)).toContain('node:schedule');
     expect([raw.ok(['service', 'ls', '-q']), await everything()]).toEqual(['', before]);
-    expect((await admin.post('/api/v1/grants', { subject: 'ann', role: 'scheduler', collection: '/metal' })).status).toBe(201);
+    const grant = { subject: 'ann', role: 'scheduler', collection: '/metal' };
+    const { body: { id: granted } } = await admin.post<{ id: string }>('/api/v1/grants', grant);
+    ann.ok('run', '-d', '--network', 'none', '--name', 'there', image);
+    ann.ok('restart', '-t', '0', 'there');
+    expect((await admin.send('DELETE', `/api/v1/grants/${granted}`)).status).toBe(204);
+    await eventually('what is there is not begun again', () => ann.refused('restart', '-t', '0', 'there').includes('node:schedule'), 20);
+    ann.ok('stop', '-t', '0', 'there');
+    expect(ann.refused('start', 'there')).toContain('node:schedule');
+    ann.ok('rm', 'there');
+    expect((await admin.post('/api/v1/grants', grant)).status).toBe(201);
     ann.ok(...service);
     const constraints = (): string[] => JSON.parse(raw.ok(['service', 'inspect', '-f', '{{json .Spec.TaskTemplate.Placement.Constraints}}', 'kept'])) as string[];
     expect(constraints()).toEqual([expect.stringMatching(/^node\.labels\.io\.gantry\.nodes\.[0-9a-f]+==true$/)]);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { callEngine, pushImage, savedImage, startRegistry, webImage, type LabRegistry } from '../lab';
+import { eventually } from '@gantry/platform/testing';
 import { DockerCli, Gantry, run, type Api } from './gantry';
 
 interface Image {
@@ -207,6 +208,33 @@ describe('images through the gateway', () => {
     for (const each of ['only-here:one', idOf(hidden), idOf(hidden).slice(7, 19), idOf(foreign)]) expect(refused('bob', 'run', '--rm', '--pull', 'never', '--network', 'none', each)).toMatch(/No such image|is not from/);
     expect(refused('ann', 'run', '--rm', '--network', 'none', foreign)).toContain('is not from');
   });
+
+  it('is not taken for what appears beside it, though it is in no registry', async () => {
+    interface Finding { kind: string; engineId: string; name: string; state: string }
+    const flagged = async (): Promise<Finding[]> => (await admin.get<{ items: Finding[] }>('/api/v1/clusters/local/findings?limit=200&state=flagged')).body.items;
+    const [built, tagged, committed, imported] = ['built', 'tagged', 'committed', 'imported'].map((tag) => `${registry}/ann/watched:${tag}`) as [string, string, string, string];
+    // Longer than the watcher waits for what may yet become somebody's: the step's container and the image before it stand alone meanwhile.
+    ok('ann', ...build(built, `FROM ${web} AS stage\nRUN sleep 9 && echo made > /made\nFROM ${web}\nCOPY --from=stage /made /made\n`));
+    ok('ann', 'tag', web, tagged);
+    ok('ann', 'create', '--name', 'sketch', '--network', 'none', web);
+    ok('ann', 'commit', 'sketch', committed);
+    ok('ann', 'export', '-o', join(scratch, 'sketch.tar'), 'sketch');
+    ok('ann', 'import', join(scratch, 'sketch.tar'), imported);
+    ok('ann', 'rm', 'sketch');
+    const file = join(scratch, 'loaded.tar');
+    writeFileSync(file, await savedImage(await webImage({ version: 'loaded' }), 'loaded:one'));
+    ok('boss', 'load', '-q', '-i', file);
+    await load('beside:one', 'beside');
+    await eventually('what was loaded beside it is flagged', async () => (await flagged()).some(({ kind, name }) => kind === 'image' && name === 'beside:one'), 60);
+    const made = [...[built, tagged, committed, imported, 'loaded:one', `${elsewhere.host}/x/y:one`].map(idOf), ...raw.ok(['images', '-q', '--no-trunc', '--filter', 'dangling=true']).split('\n').filter(Boolean)];
+    expect(made.length).toBeGreaterThan(6);
+    expect((await flagged()).filter(({ kind, engineId }) => kind === 'container' || made.includes(engineId))).toEqual([]);
+    const told = (await admin.get<{ items: { detail: { kind: string } }[] }>('/api/v1/audit?limit=200&action=cluster.finding')).body.items;
+    expect(told.filter(({ detail }) => detail.kind === 'container')).toEqual([]);
+    // That is no right to run them.
+    expect(refused('ann', 'run', '--rm', '--network', 'none', built)).toMatch(/No such image|not found|unknown/i);
+    for (const id of [built, 'loaded:one'].map(idOf)) expect(refused('ann', 'run', '--rm', '--network', 'none', id)).toContain('is not from');
+  }, 180_000);
 
   it('gets round no signature policy', async () => {
     const publicKeyPem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();

@@ -357,6 +357,19 @@ ${more}`;
     expect(revoked.body.items.map(({ resourceName }) => resourceName)).toEqual(expect.arrayContaining([ofWeb.username, ofGuest.username]));
   });
 
+  it('runs what is deployed on the nodes on which its account may schedule, and on no other', async () => {
+    expect((await admin.post('/api/v1/collections', { name: 'edge', parent: '/' })).status).toBe(201);
+    const { body: { items: nodes } } = await admin.get<{ items: { id: string; hostname: string }[] }>('/api/v1/clusters/pair/nodes');
+    const edge = nodes.find(({ hostname }) => hostname === 'node2')!;
+    expect((await admin.send('PUT', `/api/v1/clusters/pair/nodes/${edge.id}/collection`, { collection: '/edge' })).status).toBe(200);
+    expect(await deploy(`services:\n${guest}`)).toMatchObject({ state: 'succeeded', reason: null });
+    const where = (): string[] => dockers[0]!.ok(['service', 'ps', '--filter', 'desired-state=running', '--format', '{{.Node}}', 'shop-pair_guest']).split('\n').sort();
+    expect([where(), running(dockers[1]!)]).toEqual([['node1'], []]);
+    expect((await admin.post('/api/v1/grants', { subject: 'acme', role: 'scheduler', collection: '/edge' })).status).toBe(201);
+    expect(await deploy()).toMatchObject({ state: 'succeeded', reason: null });
+    expect([where(), running(dockers[1]!)]).toEqual([['node1', 'node2'], [expect.stringContaining(digest)]]);
+  });
+
   it('registers no swarm of two nodes while the registry’s public host is a loopback address', async () => {
     await gantry.stop();
     await gantry.start({ GANTRY_REGISTRY_PUBLIC_HOST: registry.replace(registryName, '127.0.0.1') });

@@ -28,6 +28,13 @@ export class Cluster {
   /** Why the state is not `ready`, or a warning; else empty. */
   @Column('text', { name: 'state_detail' }) stateDetail!: string;
   @Column('text') watch!: WatchMode;
+  /** Under `quarantine`: when more than so many things, or than so many of a hundred, would be stopped at once, none is. */
+  @Column('integer', { name: 'watch_brake_count' }) watchBrakeCount!: number;
+  @Column('integer', { name: 'watch_brake_percent' }) watchBrakePercent!: number;
+  /** Since when that is so, until somebody releases it; null: it is not. */
+  @Column('timestamptz', { name: 'watch_braked_at', nullable: true }) watchBrakedAt!: Date | null;
+  /** What had been found when somebody released it may be stopped. */
+  @Column('timestamptz', { name: 'watch_brake_released_at', nullable: true }) watchBrakeReleasedAt!: Date | null;
   @Column('timestamptz', { name: 'checked_at' }) checkedAt!: Date;
   @Column('timestamptz', { name: 'created_at' }) createdAt!: Date;
   @Column('integer') version!: number;

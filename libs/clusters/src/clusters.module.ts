@@ -6,6 +6,8 @@ import { Findings } from './findings/findings';
 import { Watcher } from './findings/watcher';
 import { AnswerFilters } from './gateway/filters';
 import { EngineGateway } from './gateway/gateway';
+import { KeptServices } from './gateway/kept-services';
+import { Made } from './gateway/made';
 import { NodeScheduling } from './gateway/node-scheduling';
 import { Ownership } from './gateway/ownership';
 import { OwnPrune } from './gateway/prune';
@@ -17,7 +19,7 @@ import { Relay } from './relay';
 /** Clusters, what is on them, judge and apply, the gateway. `ImageAdmission` and `GatewayImages` must be bound by a global module of the app. */
 @Module({
   imports: [AuditModule, AccessModule],
-  providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, OwnPrune, NodeScheduling, EngineGateway, Findings, Watcher],
-  exports: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, NodeScheduling, EngineGateway, Findings, Watcher],
+  providers: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, AnswerFilters, OwnPrune, Made, KeptServices, NodeScheduling, EngineGateway, Findings, Watcher],
+  exports: [Clusters, Inventory, Judge, Apply, Relay, Ownership, PullCredentials, KeptServices, NodeScheduling, EngineGateway, Findings, Watcher],
 })
 export class ClustersModule {}

@@ -69,6 +69,10 @@ export class Clusters {
       ...stored(findings),
       state: 'ready',
       watch: 'flag',
+      watchBrakeCount: 5,
+      watchBrakePercent: 50,
+      watchBrakedAt: null,
+      watchBrakeReleasedAt: null,
       checkedAt: now,
       createdAt: now,
       version: 1,
@@ -116,12 +120,16 @@ export class Clusters {
    * Renames it, changes how it is reached (a new endpoint must lead to the same swarm) or what becomes of what appears on it without Gantry.
    * @throws request.precondition-failed, request.name-taken, clusters.other-swarm, and what `register` throws for the endpoint
    */
-  async update(ctx: Context, idOrName: string, version: number, input: { name?: string; endpoint?: Endpoint; watch?: WatchMode }): Promise<Cluster> {
+  async update(ctx: Context, idOrName: string, version: number, input: { name?: string; endpoint?: Endpoint; watch?: WatchMode; watchBrakeCount?: number; watchBrakePercent?: number }): Promise<Cluster> {
     const before = await this.get(ctx, idOrName);
     if (before.version !== version) throw requestProblem('precondition-failed');
     const changes: Partial<Cluster> = { version: version + 1 };
     if (input.name !== undefined) changes.name = input.name;
     if (input.watch !== undefined) changes.watch = input.watch;
+    // The brake is of the quarantine that it holds up, and begins anew with the next.
+    if (input.watch !== undefined && input.watch !== before.watch) Object.assign(changes, { watchBrakedAt: null, watchBrakeReleasedAt: null });
+    if (input.watchBrakeCount !== undefined) changes.watchBrakeCount = input.watchBrakeCount;
+    if (input.watchBrakePercent !== undefined) changes.watchBrakePercent = input.watchBrakePercent;
     if (input.endpoint !== undefined) {
       const findings = await this.ask(input.endpoint);
       if (findings.swarmId !== before.swarmId) throw clustersProblem('other-swarm', { detail: `${before.name} is swarm ${before.swarmId}; this engine belongs to ${findings.swarmId}.` });
@@ -131,7 +139,7 @@ export class Clusters {
       this.db.transaction(ctx, async (tx) => {
         const result = await this.db.repo(tx, Cluster).update({ id: before.id, version }, changes);
         if (result.affected !== 1) throw requestProblem('precondition-failed');
-        await this.audit.record(tx, { action: 'cluster.update', resource: { kind: 'cluster', id: before.id, name: changes.name ?? before.name }, outcome: 'success', detail: { changed: Object.keys(input), ...(changes.endpoint ? { endpoint: changes.endpoint } : {}), ...(changes.watch ? { watch: changes.watch } : {}) } });
+        await this.audit.record(tx, { action: 'cluster.update', resource: { kind: 'cluster', id: before.id, name: changes.name ?? before.name }, outcome: 'success', detail: { changed: Object.keys(input), ...(changes.endpoint ? { endpoint: changes.endpoint } : {}), ...(changes.watch ? { watch: changes.watch } : {}), ...(input.watchBrakeCount === undefined ? {} : { watchBrakeCount: input.watchBrakeCount }), ...(input.watchBrakePercent === undefined ? {} : { watchBrakePercent: input.watchBrakePercent }) } });
         await this.db.notify(tx, findingsChannel, before.id);
       }),
     );

@@ -214,9 +214,9 @@ export class EngineClient {
     return (await this.inspect(`/containers/${encodeURIComponent(id)}/json`)) as EngineContainerDetail | null;
   }
 
-  /** Images of the node that this engine runs on, without the steps between them. */
-  images(): Promise<EngineImage[]> {
-    return this.list('/images/json', {});
+  /** Images of the node that this engine runs on; `all`: with the steps between them. */
+  images({ all = false }: { all?: boolean } = {}): Promise<EngineImage[]> {
+    return this.list('/images/json', {}, all ? { all: 'true' } : {});
   }
 
   /** What happens on the engine from now on, as it writes it: JSON objects, one a line. No deadline: ends with the signal or the connection. */

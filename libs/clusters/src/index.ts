@@ -11,10 +11,14 @@ export { ruleOnCall, type EngineRuling } from './engine-api/rule';
 export type { EngineKind, ImageName, Need, OwnLabel, Use, Value } from './engine-api/shape';
 export { engineTable, newestMinor, oldestMinor, type BodyPolicy, type Connection, type EngineRow, type Parameter, type ResponseFilter, type Target } from './engine-api/table';
 export { EngineGateway, type GatewayRequest } from './gateway/gateway';
+export { KeptServices } from './gateway/kept-services';
+export { Made } from './gateway/made';
+export { isOwnConstraint } from './gateway/node-sets';
 export { NodeScheduling } from './gateway/node-scheduling';
 export type { Passage } from './gateway/passage';
 export { GatewayImages } from './gateway/ports';
 export { claimLabel, claimSeconds, engineObjectsChannel, Ownership, type ClaimWish, type OwnedName, type Swept } from './gateway/ownership';
+export { knownVersion } from './gateway/versions';
 export { howPassed, type Way } from './gateway/ways';
 export { ownedKinds, type ClusterOwnership, type ObjectName, type OwnedKind } from './gateway/ownership-index';
 export {

@@ -5,6 +5,7 @@ import { Clock, CONFIG, Db, Problem, type Config, type Context, type Lease } fro
 import { Clusters } from './clusters';
 import type { Cluster } from './cluster.entity';
 import { EngineError, type EngineClient } from './engine.client';
+import { assertKept, KeptServices } from './gateway/kept-services';
 import { clustersProblem } from './problems';
 import { ruleOn, type Change, type ImageUse, type ObjectKind, type ObjectUse, type Ruling, type Wish } from './rules';
 
@@ -73,13 +74,14 @@ export class Judge {
     private readonly access: Access,
     private readonly audit: Audit,
     private readonly admission: ImageAdmission,
+    private readonly kept: KeptServices,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   /**
-   * Judges: rights on `wish.resource`; the table's rule on the change; options that affect the host; whose objects it touches; the images.
-   * Asks no engine. Refusals are audited.
-   * @throws request.not-found, request.forbidden, clusters.spec-invalid, clusters.host-option, clusters.name-claimed,
+   * Judges: rights on `wish.resource`; the table's rule on the change; options that affect the host; whose objects it touches; the nodes to which it is kept;
+   * the images. Asks no engine. Refusals are audited.
+   * @throws request.not-found, request.forbidden, clusters.spec-invalid, clusters.host-option, clusters.name-claimed, clusters.no-node,
    * clusters.image-foreign, clusters.image-not-pinned, clusters.image-refused
    */
   async judge(ctx: Context, wish: Wish): Promise<Judgement> {
@@ -100,6 +102,7 @@ export class Judge {
     const admissions = ruling.images.map((image) => begun(this.admission.admit(ctx, { ...image, scope: wish.scope })));
     const cluster = await reading;
     await options;
+    await this.judgeNodes(ctx, wish, ruling);
     const images = [];
     for (const [index, image] of ruling.images.entries()) {
       const admission = (await admissions[index])!;
@@ -114,6 +117,12 @@ export class Judge {
     const judgement = new construct(ruling.change.type, images);
     judged.set(judgement, { cluster, scope: wish.scope, ruling, expiresAt: this.clock.now().getTime() + judgementSeconds * 1000, spent: false });
     return judgement;
+  }
+
+  /** A service names exactly the set of nodes to which it is to be kept. What the system restores, or renews, was judged when it was deployed. */
+  private async judgeNodes(ctx: Context, wish: Wish, { change }: Ruling): Promise<void> {
+    if ((change.type !== 'service.create' && change.type !== 'service.update') || (wish.keptAsBefore === true && ctx.actor.kind === 'system')) return;
+    assertKept(change.spec.TaskTemplate.Placement?.Constraints, await this.kept.constraintsFor(ctx, wish.cluster, wish.resource));
   }
 
   private async judgeOptions(ctx: Context, wish: Wish, ruling: Ruling): Promise<void> {
@@ -205,12 +214,13 @@ export class Apply {
     private readonly clock: Clock,
     private readonly clusters: Clusters,
     private readonly audit: Audit,
+    private readonly kept: KeptServices,
   ) {}
 
   /**
    * Makes the change. Network I/O: never call it inside a transaction. With `lease`, the lease is asserted right before the engine is called.
    * A create whose name an earlier attempt of the same scope has taken answers that object (`existed`).
-   * @throws clusters.judgement-spent, clusters.unreachable (outcome unknown: look before trying again), EngineError
+   * @throws clusters.judgement-spent, clusters.no-node, clusters.unreachable (outcome unknown: look before trying again), EngineError
    */
   async apply(ctx: Context, judgement: Judgement, options: { lease?: Lease } = {}): Promise<Outcome> {
     if (ctx.tx) throw new Error('an engine is never called inside a transaction');
@@ -220,9 +230,11 @@ export class Apply {
     held.spent = true;
     const { cluster, ruling, scope } = held;
     const claims = [...(ruling.creates ? [ruling.creates] : []), ...ruling.volumes.map((volume) => ({ kind: volume.kind, name: volume.id }))];
+    const engine = await this.clusters.engine(ctx, cluster);
+    const { change } = ruling;
+    if (change.type === 'service.create' || change.type === 'service.update') await this.kept.prepare(ctx, cluster.id, engine, change.spec.TaskTemplate.Placement?.Constraints ?? []);
     const fresh = await this.claim(ctx, cluster.id, scope, claims);
     if (fresh === null) return { conflict: true, reason: 'name-taken', id: null };
-    const engine = await this.clusters.engine(ctx, cluster);
     await options.lease?.assertHeld(ctx);
     let outcome: Outcome;
     try {

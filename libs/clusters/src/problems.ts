@@ -27,5 +27,6 @@ export const clustersProblem = defineProblems('clusters', {
   'choose-cluster': { kind: 'invalid', title: 'It is not clear which cluster is meant', description: 'Use a client bundle that was made for one cluster, or send its name in X-Gantry-Cluster.' },
   'finding-state': { kind: 'conflict', title: 'The finding is in another state', description: 'Read it again. What is quarantined is released first; what is gone, or belongs to somebody by now, needs nothing.' },
   'finding-not-adoptable': { kind: 'unprocessable', title: 'This can’t belong to anybody', description: 'Images on nodes belong to nobody: push the image to the registry. What runs an image that is refused belongs to somebody already.' },
+  'not-braked': { kind: 'conflict', title: 'Nothing holds up the quarantine', description: 'The brake is on when the cluster has a `watchBrakedAt`. Nothing needs to be done.' },
   'judgement-spent': { kind: 'conflict', title: 'The judgement can’t be used', description: 'A judgement is good for one change, for a minute. Judge the wish again.' },
 });

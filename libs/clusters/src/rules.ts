@@ -35,6 +35,8 @@ export interface Wish {
    * which may do everything in Gantry but is granted no host-affecting option by itself.
    */
   mayUse?: readonly string[];
+  /** The nodes to which a service is kept were judged when it was deployed; it is brought back, or sent again, as it was. Good for `system` alone. */
+  keptAsBefore?: boolean;
 }
 
 /** An image that a change would run. */

@@ -7,7 +7,7 @@ import { Audit, auditEntities, AuditKey, type AuditOutcome } from '@gantry/audit
 import { Leases, makeContext, Outbox, Problem, SystemClock, uuidv7, type Config, type Context } from '@gantry/platform';
 import { eventually, openTestDatabase, testConfig, testContext, testLogger, testSealer, type TestDatabase } from '@gantry/platform/testing';
 import { makePki, pushImage, startEngine, startMachines, startRegistry, webImage, type Behaviour, type LabEngine, type LabMachines, type LabRegistry } from '../../../test/lab';
-import { Apply, Clusters, clustersEntities, converge, EngineClient, ImageAdmission, Inventory, Judge, Judgement, Relay, type Admission, type Change, type Cluster, type EngineService, type ServiceSpec, type WatchMemory, type Wish } from '../src';
+import { Apply, Clusters, clustersEntities, converge, EngineClient, ImageAdmission, Inventory, Judge, KeptServices, Judgement, Relay, type Admission, type Change, type Cluster, type EngineService, type ServiceSpec, type WatchMemory, type Wish } from '../src';
 
 /** What trust would say; refuses the repositories in `refused`. */
 class Admissions extends ImageAdmission {
@@ -26,9 +26,10 @@ function rooms(test: TestDatabase, config: Config) {
   const access = new Access(test.db, testLogger());
   const audit = new Audit(test.db, clock, AuditKey.fromPem(null));
   const clusters = new Clusters(test.db, testSealer(), clock, access, audit, config, new Relay(test.db, new Outbox(test.db), testSealer(), config));
+  const kept = new KeptServices(test.db, clock, access, clusters);
   const admissions = new Admissions();
-  const judge = new Judge(test.db, clock, clusters, access, audit, admissions, config);
-  const apply = new Apply(test.db, clock, clusters, audit);
+  const judge = new Judge(test.db, clock, clusters, access, audit, admissions, kept, config);
+  const apply = new Apply(test.db, clock, clusters, audit, kept);
   return { clock, access, audit, clusters, admissions, judge, apply, inventory: new Inventory(clusters) };
 }
 

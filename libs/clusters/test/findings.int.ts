@@ -8,7 +8,7 @@ import { eventually, openTestDatabase, testConfig, testContext, testLogger, test
 import { migrations } from '../../../migrations';
 import { pushImage, savedImage, startEngine, startRegistry, webImage, type LabEngine, type LabRegistry } from '../../../test/lab';
 import {
-  Apply, claimLabel, Clusters, clustersEntities, Findings, GatewayImages, ImageAdmission, Judge, Ownership, Relay, Watcher, type Admission, type Cluster, type EngineService, type Finding, type FindingKind,
+  Apply, claimLabel, Clusters, clustersEntities, Findings, GatewayImages, ImageAdmission, Judge, KeptServices, Made, Ownership, Relay, Watcher, type Admission, type Cluster, type EngineService, type Finding, type FindingKind,
 } from '../src';
 
 const entities = [...accessEntities, ...auditEntities, ...clustersEntities];
@@ -62,11 +62,13 @@ function processOn(db: Db) {
   const audit = new Audit(db, clock, AuditKey.fromPem(null));
   const config = testConfig({ GANTRY_REGISTRY_PUBLIC_HOST: registry.host });
   const clusters = new Clusters(db, testSealer(), clock, access, audit, config, new Relay(db, new Outbox(db), testSealer(), config));
+  const kept = new KeptServices(db, clock, access, clusters);
   const ownership = new Ownership(db, clock, access, testSealer(), testLogger());
-  const watcher = new Watcher(db, clock, new Leases(db), access, audit, clusters, ownership, images, admissions, config, testLogger());
+  const made = new Made(db, clock, testLogger());
+  const watcher = new Watcher(db, clock, new Leases(db), access, audit, clusters, ownership, images, admissions, made, config, testLogger());
   return {
-    access, audit, clusters, ownership, watcher, findings: new Findings(db, clock, access, audit, clusters, ownership),
-    judge: new Judge(db, clock, clusters, access, audit, admissions, config), apply: new Apply(db, clock, clusters, audit),
+    access, audit, clusters, ownership, made, watcher, findings: new Findings(db, clock, access, audit, clusters, ownership),
+    judge: new Judge(db, clock, clusters, access, audit, admissions, kept, config), apply: new Apply(db, clock, clusters, audit, kept),
   };
 }
 
@@ -205,6 +207,32 @@ it('never flags what was made through Gantry, though its tasks, nameless volumes
   expect(names).toEqual(['forged', 'raw', 'raw-config', 'raw-network', 'raw-secret', 'raw-service', `${registry.host}/acme/web:1`].sort());
 }, 120_000);
 
+it('remembers images that were made through the gateway as long as they are there, and takes no others for them', async () => {
+  const { Swarm: { NodeID: nodeId } } = await call<{ Swarm: { NodeID: string } }>('GET', '/info');
+  const load = async (version: string): Promise<string> => {
+    await engine.call('POST', '/images/load', await savedImage(await webImage({ version, behaviour: 'ok' }), `${version}:1`));
+    return (await call('GET', `/images/${version}:1/json`)).Id;
+  };
+  const remember = (id: string, since: Date): Promise<void> => house.made.remember(system, { clusterId: cluster.id, nodeId, kind: 'image', id, how: 'load', since });
+  const since = new Date();
+  const [made, beside] = [await load('made'), await load('beside')];
+  await remember(made, since);
+  for (let round = 0; round < 2; round += 1) await look();
+  expect([(await find(made))?.state, (await find(beside))?.state]).toEqual([undefined, 'flagged']);
+  // What was found before a call began was not made by it.
+  await remember(beside, new Date());
+  await look();
+  expect((await find(beside))?.state).toBe('flagged');
+  // Gone, and brought back by somebody else.
+  await call('DELETE', '/images/made:1');
+  await look();
+  expect(await load('made')).toBe(made);
+  for (let round = 0; round < 2; round += 1) await look();
+  expect((await find(made))?.state).toBe('flagged');
+  for (const name of ['made', 'beside']) await call('DELETE', `/images/${name}:1`);
+  await look();
+}, 120_000);
+
 it('stops what is flagged where the cluster says so, nothing else, and brings it back as it was', async () => {
   const known = await run('known');
   for (let round = 0; round < 2; round += 1) await look();
@@ -243,6 +271,48 @@ it('stops what is flagged where the cluster says so, nothing else, and brings it
   await look();
   expect((await container(raw)).State.Running).toBe(true);
   expect(await audited('cluster.release')).toHaveLength(4);
+}, 120_000);
+
+it('stops nothing where so much is unknown at once that rather the records are wrong, until somebody says so', async () => {
+  for (let round = 0; round < 2; round += 1) await look();
+  const running = async (ids: string[]): Promise<number> => (await Promise.all(ids.map(async (id) => (await container(id)).State.Running))).filter(Boolean).length;
+  const stopped = (await audited('cluster.quarantine')).length;
+  // As after the database was restored: what people have made is in no record any more.
+  const restored = await Promise.all(Array.from({ length: 6 }, (_, index) => run(`restored-${index}`)));
+  for (let round = 0; round < 3; round += 1) await look();
+  expect([await running(restored), (await audited('cluster.quarantine')).length]).toEqual([6, stopped]);
+  for (const id of restored) expect((await find(id))?.state).toBe('flagged');
+  const said = await audited('cluster.brake', 'failed');
+  expect(said).toEqual([expect.objectContaining({ held: 6, count: 5, percent: 50, release: 'POST /api/v1/clusters/local/brake/release' })]);
+  expect((await house.clusters.get(system, 'local')).watchBrakedAt).not.toBeNull();
+  // It stays so for what comes after, and when little is left of it; what was stopped before is stopped again.
+  const [kept, ...others] = restored as [string, ...string[]];
+  await house.findings.acknowledge(system, cluster.id, (await find(kept))!.id, 'the shop');
+  await call('DELETE', `/containers/${others.pop()!}?force=1`);
+  const later = await run('later');
+  const forged = (await all()).find(({ name, kind, state }) => name === 'forged' && kind === 'container' && state === 'quarantined')!.engineId;
+  await call('POST', `/containers/${forged}/start`);
+  for (let round = 0; round < 2; round += 1) await look();
+  expect([await running([kept, ...others, later]), await running([forged]), (await audited('cluster.brake', 'failed')).length]).toEqual([6, 0, 1]);
+  // By the numbers alone nothing is released.
+  cluster = await house.clusters.update(system, cluster.id, cluster.version, { watchBrakeCount: 100, watchBrakePercent: 100 });
+  await look();
+  expect(await running([kept, ...others, later])).toBe(6);
+  cluster = await house.clusters.update(system, cluster.id, cluster.version, { watchBrakeCount: 1, watchBrakePercent: 1 });
+  expect((await house.findings.releaseBrake(system, cluster.id)).stopping).toBe(5);
+  await look();
+  expect([await running([kept]), await running([...others, later])]).toEqual([1, 0]);
+  expect(await problemOf(house.findings.releaseBrake(system, cluster.id))).toBe('clusters.not-braked');
+  // What comes after that counts anew; a switch ends it.
+  const more = await Promise.all(['more-1', 'more-2'].map((name) => run(name)));
+  for (let round = 0; round < 2; round += 1) await look();
+  expect([await running(more), (await audited('cluster.brake', 'failed')).length]).toEqual([2, 2]);
+  await watchMode('flag');
+  expect([cluster.watchBrakedAt, (await house.clusters.get(system, 'local')).watchBrakedAt]).toEqual([null, null]);
+  cluster = await house.clusters.update(system, cluster.id, cluster.version, { watch: 'quarantine', watchBrakeCount: 5, watchBrakePercent: 50 });
+  await look();
+  expect(await running(more)).toBe(0);
+  for (const id of [...restored.filter((each) => each !== kept), later, ...more]) await engine.call('DELETE', `/v1.41/containers/${id}?force=1`).catch(() => undefined);
 }, 120_000);
 
 it('changes nothing while the database does not answer', async () => {

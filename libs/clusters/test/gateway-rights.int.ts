@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, request, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Global, Module, type INestApplicationContext } from '@nestjs/common';
@@ -9,7 +10,7 @@ import { Audit, auditEntities, AuditModule } from '@gantry/audit';
 import { PlatformModule, Problem, uuidv7, type Context } from '@gantry/platform';
 import { openTestDatabase, testConfig, testContext, testLogger, type TestDatabase } from '@gantry/platform/testing';
 import { savedImage, startEngine, webImage, type LabEngine } from '../../../test/lab';
-import { Clusters, clustersEntities, ClustersModule, EngineGateway, GatewayImages, ImageAdmission, matchEngineCall, NodeScheduling, Ownership, type Admission, type Cluster } from '../src';
+import { Clusters, clustersEntities, ClustersModule, EngineGateway, GatewayImages, ImageAdmission, matchEngineCall, newestMinor, NodeScheduling, Ownership, type Admission, type Cluster } from '../src';
 
 const system = testContext();
 const v = '/v1.41';
@@ -233,8 +234,15 @@ describe('rights at the gateway', () => {
     const [closed, open] = [await collection('closed'), await collection('open')];
     expect(await refused(scheduling.place(ann, cluster.id, node, closed))).toMatch(/request\.(?:not-found|forbidden|invalid)/);
     expect(await refused(scheduling.place(system, cluster.id, 'nosuch', closed))).toBe('request.not-found');
+    const before = await container(ann, 'before', { HostConfig: { NetworkMode: 'none' } });
+    const act = async (what: string): Promise<number> => (await call(ann, 'POST', `/containers/${before}/${what}`)).status;
+    expect([await act('start'), await act('pause')]).toEqual([204, 204]);
     await scheduling.place(system, cluster.id, node, closed);
     expect(await labels()).toEqual({});
+    // What ran goes on, and can be ended; it is not begun again there.
+    for (const what of ['start', 'restart', 'unpause']) expect([what, await refused(act(what))]).toEqual([what, 'clusters.no-node']);
+    await raw('POST', `/containers/${before}/unpause`);
+    expect([await act('stop?t=0'), await refused(act('start'))]).toEqual([204, 'clusters.no-node']);
     expect(await refused(call(ann, 'POST', '/services/create', spec('none')))).toBe('clusters.no-node');
     expect(await refused(updated(ann, early, []))).toBe('clusters.no-node');
     expect(await refused(call(ann, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: 'none' } }))).toBe('clusters.no-node');
@@ -242,6 +250,8 @@ describe('rights at the gateway', () => {
 
     await app.get(Grants).create(system, { subject: 'ann', role: 'scheduler', collection: open });
     await scheduling.place(system, cluster.id, node, open);
+    expect([await act('start'), await act('restart?t=0')]).toEqual([204, 204]);
+    await raw('DELETE', `/containers/${before}?force=1`);
     const kept = await made(ann, 'kept', ['node.role==manager']);
     const [, own] = await constraints(kept) as [string, string];
     expect(own).toMatch(/^node\.labels\.io\.gantry\.nodes\.[0-9a-f]{24}==true$/);
@@ -309,6 +319,40 @@ describe('rights at the gateway', () => {
     expect((await call(root, 'DELETE', `/nodes/${node}`)).status).toBe(400);
     expect(app.get(NodeScheduling).findCollection(node)).not.toBeNull();
     expect(await refused(call(ann, 'PUT', '/volumes/nosuch?version=1', { Spec: {} }, '/v1.42'))).toMatch(/clusters\.(?:no-such-object|call-too-new)/);
+  }, 60_000);
+
+  it('asks an engine in the newest version that it speaks and that is known here', async () => {
+    // A real engine that says to be newer than it is; it is asked in the version that it has.
+    const asked: string[] = [];
+    const front = async (says: string): Promise<Server> => {
+      const server = createServer((from, to) => {
+        asked.push(from.url!);
+        const passed = request({ socketPath: engine.socketPath, method: from.method, path: from.url!.replace(/^\/v1\.\d+/, v), headers: from.headers }, (answer) => {
+          to.writeHead(answer.statusCode!, { ...answer.headers, 'api-version': says });
+          answer.pipe(to);
+        });
+        passed.on('error', () => to.destroy());
+        from.pipe(passed);
+      });
+      await new Promise<void>((resolve) => server.listen(join(dir, says), resolve));
+      cluster = await clusters.update(system, cluster.id, (await clusters.get(system, cluster.id)).version, { endpoint: { kind: 'socket', path: join(dir, says) } });
+      return server;
+    };
+    const servers: Server[] = [];
+    try {
+      servers.push(await front('1.53'));
+      expect(cluster.apiVersion).toBe('1.51');
+      expect((await call(ann, 'GET', '/containers/json', undefined, '/v1.53')).status).toBe(200);
+      expect((await call(ann, 'GET', '/containers/json', undefined, '')).status).toBe(200);
+      expect(asked.filter((path) => path.startsWith('/v1.53/containers/json'))).toHaveLength(2);
+      expect(await call(ann, 'GET', '/containers/json', undefined, '/v1.54').then(() => '', (error: Problem) => `${error.code} ${error.detail}`)).toBe('clusters.call-too-new client version 1.54 is too new. Maximum supported API version is 1.53');
+      servers.push(await front('1.99'));
+      expect((await call(ann, 'GET', '/version', undefined, `/v1.${newestMinor}`)).status).toBe(200);
+      expect(asked.at(-1)).toBe(`/v1.${newestMinor}/version`);
+    } finally {
+      cluster = await clusters.update(system, cluster.id, (await clusters.get(system, cluster.id)).version, { endpoint: { kind: 'socket', path: engine.socketPath } });
+      for (const server of servers) server.close().closeAllConnections();
+    }
   }, 60_000);
 
   it('removes no images and no caches for who does not see everything', async () => {

@@ -9,7 +9,7 @@ import { Clock, Db, Outbox, uuidv7, type Context } from '@gantry/platform';
 import { eventually, openTestDatabase, testConfig, testContext, testLogger, testSealer, type TestDatabase } from '@gantry/platform/testing';
 import { migrations } from '../../../migrations';
 import { savedImage, startEngine, webImage, type LabEngine } from '../../../test/lab';
-import { Apply, claimLabel, claimSeconds, Clusters, clustersEntities, ImageAdmission, Judge, Ownership, Relay, type Admission, type ClaimWish, type Cluster, type OwnedKind } from '../src';
+import { Apply, claimLabel, claimSeconds, Clusters, clustersEntities, ImageAdmission, Judge, KeptServices, Ownership, Relay, type Admission, type ClaimWish, type Cluster, type OwnedKind } from '../src';
 
 const entities = [...accessEntities, ...auditEntities, ...clustersEntities];
 const system = testContext();
@@ -35,8 +35,9 @@ function processOn(db: Db) {
   const audit = new Audit(db, clock, AuditKey.fromPem(null));
   const config = testConfig();
   const clusters = new Clusters(db, testSealer(), clock, access, audit, config, new Relay(db, new Outbox(db), testSealer(), config));
+  const kept = new KeptServices(db, clock, access, clusters);
   const ownership = new Ownership(db, clock, access, testSealer(), testLogger());
-  return { db, clock, access, audit, clusters, ownership, judge: new Judge(db, clock, clusters, access, audit, new Admissions(), config), apply: new Apply(db, clock, clusters, audit) };
+  return { db, clock, access, audit, clusters, ownership, judge: new Judge(db, clock, clusters, access, audit, new Admissions(), kept, config), apply: new Apply(db, clock, clusters, audit, kept) };
 }
 
 type House = ReturnType<typeof processOn>;

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Access, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
-import { ImageAdmission } from '@gantry/clusters';
+import { ImageAdmission, KeptServices } from '@gantry/clusters';
 import { CONFIG, Clock, Db, isUuid, requestProblem, Sealer, uuidv7, type Config, type Context } from '@gantry/platform';
 import { Images } from '@gantry/registry';
 import { Applications, imagePointer, maker, rollbackNotice } from './applications';
@@ -12,13 +12,16 @@ import { Environments } from './environments';
 import { Faults } from './faults';
 import { deliveryProblem } from './problems';
 import { formatImageReference, parseImageReference } from './references';
-import { fingerprint, renderStack } from './stack';
+import { fingerprint, keptTo, ownConstraints, renderStack } from './stack';
 
 /** How long a plan may be applied. */
 const planMillis = 3_600_000;
 
 /** Sealing purpose of the data of secrets in stored stacks. */
 export const stackSecretPurpose = 'delivery-stack-secret';
+
+/** How the notice begins that tells the nodes to which a plan's services are kept. */
+const keptNotice = 'All services are kept to the nodes on which the environment’s account may schedule:';
 
 /** What a plan shall be made of. `images`: service → reference; `keep`: services without one stay at what this release has. */
 export interface PlanInput {
@@ -57,6 +60,7 @@ export class Plans {
     private readonly sealer: Sealer,
     private readonly images: Images,
     private readonly admission: ImageAdmission,
+    private readonly kept: KeptServices,
     private readonly applications: Applications,
     private readonly environments: Environments,
     private readonly faults: Faults,
@@ -65,7 +69,7 @@ export class Plans {
 
   /**
    * Plans a deployment and keeps the plan for an hour. A plan that the signature policy refuses is kept too, with `allowed` false.
-   * @throws delivery.image-unknown, delivery.image-foreign, delivery.secret-missing, delivery.compose-invalid, request.not-found, request.forbidden
+   * @throws delivery.image-unknown, delivery.image-foreign, delivery.secret-missing, delivery.compose-invalid, clusters.no-node, request.not-found, request.forbidden
    */
   async create(ctx: Context, input: { application: string; environment: string; revision?: string | number; images?: Record<string, string> }): Promise<Plan> {
     const application = await this.applications.get(ctx, input.application);
@@ -129,8 +133,23 @@ export class Plans {
   }
 
   private async judge(ctx: Context, part: Omit<PlanDraft, 'changes' | 'verdicts' | 'allowed' | 'baseDeploymentId'>, read?: Deployment | null): Promise<PlanDraft> {
-    const [verdicts, { current, stack }] = await Promise.all([this.verify(ctx, part.environment, part.images), this.running(ctx, part, read)]);
-    return { ...part, verdicts, allowed: verdicts.every(({ allowed }) => allowed), changes: planChanges(stack, part.stack), baseDeploymentId: current?.id ?? null };
+    const [own, verdicts, { current, stack: before }] = await Promise.all([this.constraints(ctx, part.environment), this.verify(ctx, part.environment, part.images), this.running(ctx, part, read)]);
+    const stack = keptTo(part.stack, own);
+    const notices = [...part.notices.filter(({ message }) => !message.startsWith(keptNotice)), ...(own.length > 0 ? [{ pointer: '', line: null, message: `${keptNotice} ${own.join(', ')}` }] : [])];
+    return { ...part, stack, notices, verdicts, allowed: verdicts.every(({ allowed }) => allowed), changes: planChanges(before, stack), baseDeploymentId: current?.id ?? null };
+  }
+
+  /** The nodes that are open to the environment's account, as constraints. @throws clusters.no-node */
+  private constraints(ctx: Context, environment: Environment): Promise<string[]> {
+    return this.kept.constraintsFor(ctx, environment.clusterId, this.environments.ref(environment));
+  }
+
+  /** Nodes may have been moved, and rights changed, since a stack was planned. @throws delivery.plan-stale, clusters.no-node */
+  async assertStillKept(ctx: Context, environment: Environment, stack: Stack): Promise<void> {
+    if (stack.services.length === 0) return;
+    const [own, planned] = [await this.constraints(ctx, environment), ownConstraints(stack)];
+    if (own.length === planned.length && own.every((each) => planned.includes(each))) return;
+    throw deliveryProblem('plan-stale', { detail: 'The nodes on which the environment’s account may schedule are others than when this was planned. Make a new plan, or deploy again.' });
   }
 
   private async running(ctx: Context, { application, environment }: Pick<PlanDraft, 'application' | 'environment'>, read?: Deployment | null): Promise<{ current: Deployment | null; stack: Stack | null }> {

@@ -309,6 +309,8 @@ export class Runner {
       const release = await this.db.get(run.system, Release, given.releaseId);
       const verdicts = await this.plans.verify(run.ctx, run.environment, release.images);
       if (!verdicts.every(({ allowed }) => allowed)) throw refusedImages(verdicts);
+      // A renewal sends what runs once more, as it was.
+      if (deployment.origin !== 'renewal') await this.plans.assertStillKept(run.ctx, run.environment, given.stack);
       return this.move(run.system, deployment, 'applying');
     }
     const { current, keep, revision } = await (run.base
@@ -469,7 +471,7 @@ export class Runner {
     if (change.type.endsWith('.remove') && this.step(run, phase, step, object)?.state === 'running') mayUse.push(`${change.type.split('.')[0] ?? ''}:remove:external`);
     const judgement = await this.judge.judge(back ? run.system : run.ctx, {
       cluster: run.environment.clusterId, scope: this.environments.scope(run.environment), resource: this.environments.ref(run.environment), operation: 'environment:deploy', change,
-      ...(mayUse.length > 0 ? { mayUse } : {}),
+      ...(mayUse.length > 0 ? { mayUse } : {}), ...(back ? { keptAsBefore: true } : {}),
     });
     const entry: Step = { phase, name: step, object, state: 'running', wish, result: null, startedAt: this.clock.now(), finishedAt: null };
     await this.journal.begin(run.system, deployment.id, entry);
@@ -711,7 +713,7 @@ export class Runner {
 }
 
 const cancelReason: DeploymentReason = { code: 'delivery.cancelled', detail: 'Cancelled.' };
-const refusedCodes = new Set(['delivery.image-refused', 'clusters.image-refused', 'clusters.host-option', 'request.forbidden', 'request.not-found', 'delivery.plan-stale']);
+const refusedCodes = new Set(['delivery.image-refused', 'clusters.image-refused', 'clusters.host-option', 'clusters.no-node', 'request.forbidden', 'request.not-found', 'delivery.plan-stale']);
 
 /** Who had cancelled it when it was read or moved to its state, or null. What is cancelled later is seen while watching, and by the next move. */
 function cancellation(deployment: Deployment): DeploymentReason | null {

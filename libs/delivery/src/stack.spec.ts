@@ -2,7 +2,7 @@ import { Problem } from '@gantry/platform';
 import { planChanges } from './changes';
 import { parseCompose } from './compose';
 import type { ReleaseImage, Stack } from './entities';
-import { completeSpec, renderStack, sentHash } from './stack';
+import { completeSpec, keptTo, ownConstraints, renderStack, sentHash } from './stack';
 
 const application = { id: 'a-id', name: 'shop' };
 const environment = { id: 'e-id', name: 'dev' };
@@ -54,6 +54,17 @@ describe('renderStack', () => {
     expect(db).toBe(hashes(render(file))[0]);
     expect(web).not.toBe(hashes(render(file))[1]);
     expect(sentHash({ hash: 'x' }, 'credential 1')).not.toBe(sentHash({ hash: 'x' }, 'credential 2'));
+  });
+
+  it('keeps services to nodes beside their own constraints, and takes that back without a trace', () => {
+    const [one, two] = ['node.labels.io.gantry.nodes.1==true', 'node.labels.io.gantry.nodes.2==true'];
+    const stack = render(file.replace('deploy: { update_config: { failure_action: continue }', 'deploy: { placement: { constraints: [node.role==worker], max_replicas_per_node: 1 }, update_config: { failure_action: continue }'));
+    const kept = keptTo(stack, [one]);
+    expect(kept.services.map(({ spec }) => spec.TaskTemplate.Placement)).toEqual([{ Constraints: ['node.role==worker', one], MaxReplicas: 1 }, { Constraints: [one] }]);
+    expect([ownConstraints(stack), ownConstraints(kept), ownConstraints(keptTo(kept, [two]))]).toEqual([[], [one], [two]]);
+    expect(new Set([stack, kept, keptTo(kept, [two])].map(({ services }) => services[1]!.hash)).size).toBe(3);
+    expect([keptTo(kept, []), keptTo(keptTo(kept, [two]), [one])]).toEqual([stack, kept]);
+    expect(() => render(file.replace('deploy: { update_config: { failure_action: continue }', `deploy: { placement: { constraints: ["${one}"] }, update_config: { failure_action: continue }`))).toThrow(Problem);
   });
 
   it('fills in ids, and refuses to send a spec whose secret is not on the cluster', () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { deploymentLabel } from '@gantry/clusters';
+import { deploymentLabel, isOwnConstraint } from '@gantry/clusters';
 import { canonical, ComposeSpecError, toSpecs, type ComposeFile, type ServiceSpec } from './compose';
 import type { ReleaseImage, Stack, StackService } from './entities';
 import { deliveryProblem } from './problems';
@@ -46,6 +46,12 @@ export function renderStack(file: ComposeFile, options: StackOptions): Stack {
     if (!(error instanceof ComposeSpecError)) throw error;
     throw deliveryProblem('compose-invalid', { detail: error.message, errors: [{ pointer: `/compose#${error.pointer}`, detail: error.message }] });
   }
+  for (const spec of desired.services) {
+    if (!spec.TaskTemplate.Placement?.Constraints?.some(isOwnConstraint)) continue;
+    const at = `/services/${spec.Name.slice(name.length + 1)}/deploy/placement/constraints`;
+    const detail = 'constraints on node labels that begin with io.gantry. come from Gantry';
+    throw deliveryProblem('compose-invalid', { detail: `${at}: ${detail}.`, errors: [{ pointer: `/compose#${at}`, detail }] });
+  }
   const ours = { [labels.application]: options.application.id, [labels.environment]: options.environment.id };
   const mark = <T extends { Labels: Record<string, string> }>(spec: T): T => ({ ...spec, Labels: { ...spec.Labels, ...ours } });
   return canonical<Stack>({
@@ -77,6 +83,28 @@ function stackService(service: string, image: ReleaseImage, spec: ServiceSpec): 
     },
   };
   return { service, name: spec.Name, image, spec: paused, hash: fingerprint(paused) };
+}
+
+/** The stack with its services kept to nodes by these constraints of Gantry's own, and by no others of them. */
+export function keptTo(stack: Stack, own: readonly string[]): Stack {
+  return { ...stack, services: stack.services.map((service) => keptService(service, own)) };
+}
+
+function keptService(service: StackService, own: readonly string[]): StackService {
+  const { spec } = service;
+  const { Placement: placement, ...task } = spec.TaskTemplate;
+  const given = placement?.Constraints ?? [];
+  if (own.length === 0 && !given.some(isOwnConstraint)) return service;
+  const constraints = [...given.filter((each) => !isOwnConstraint(each)), ...own];
+  const { Constraints: _before, ...rest } = placement ?? {};
+  const kept = { ...rest, ...(constraints.length > 0 ? { Constraints: constraints } : {}) };
+  const next = canonical<ServiceSpec>({ ...spec, TaskTemplate: { ...task, ...(Object.keys(kept).length > 0 ? { Placement: kept } : {}) } });
+  return { ...service, spec: next, hash: fingerprint(next) };
+}
+
+/** Gantry's own constraints in a stack: the same for all of its services. */
+export function ownConstraints(stack: Stack): string[] {
+  return [...new Set(stack.services.flatMap(({ spec }) => (spec.TaskTemplate.Placement?.Constraints ?? []).filter(isOwnConstraint)))];
 }
 
 /** 24 hexadecimal digits that stand for a value, however its keys are ordered. */

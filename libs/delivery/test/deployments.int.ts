@@ -198,3 +198,56 @@ describe('deploying', () => {
     expect(await house.finish(await house.deployments.create(house.admin, { application, environment }))).toMatchObject({ state: 'succeeded', reason: null });
   });
 });
+
+describe('nodes in collections', () => {
+  it('are those of the environment’s account: in the plan, on the engine, and in what is found changed', async () => {
+    const { admin, system } = house;
+    const { application, environment, stack } = await pair('kept');
+    const before = await house.finish(await house.deployments.create(admin, { application, environment }));
+    const constraints = async (): Promise<string[]> => (await house.inspect(`${stack}_web`))?.Spec.TaskTemplate.Placement?.Constraints ?? [];
+    expect([before.state, await constraints()]).toEqual(['succeeded', []]);
+    for (const name of ['closed', 'open']) await house.collections.create(admin, { name, parent: '/' });
+    const [{ ID: node }] = (await house.engine.call<[{ ID: string }]>('GET', '/v1.41/nodes'));
+    await house.scheduling.place(system, 'local', node, '/closed');
+    const refused = await refusal(house.plans.create(admin, { application, environment }));
+    expect([refused.code, refused.detail]).toEqual(['clusters.no-node', expect.stringContaining('node:schedule')]);
+    // Who deploys may schedule everywhere; it is the environment's account that counts.
+    await house.grants.create(admin, { subject: 'acme', role: 'scheduler', collection: '/closed' });
+    const plan = await house.plans.create(admin, { application, environment });
+    const again = await house.plans.create(admin, { application, environment });
+    const own = plan.stack.services[0]!.spec.TaskTemplate.Placement!.Constraints![0]!;
+    expect(own).toMatch(/^node\.labels\.io\.gantry\.nodes\.[0-9a-f]+==true$/);
+    expect(plan.changes.find(({ name }) => name === `${stack}_web`)).toMatchObject({ action: 'update', fields: [{ path: 'TaskTemplate.Placement.Constraints', from: null, to: [own] }] });
+    expect(plan.notices.map(({ message }) => message)).toEqual(expect.arrayContaining([expect.stringContaining(own)]));
+    expect(again.stack.services.map(({ hash }) => hash)).toEqual(plan.stack.services.map(({ hash }) => hash));
+    const kept = await house.finish(await house.deployments.create(admin, { planId: plan.id }));
+    expect(kept).toMatchObject({ state: 'succeeded', reason: null });
+    expect(await constraints()).toEqual([own]);
+    expect((await house.engine.call<{ Spec: { Labels: object } }>('GET', `/v1.41/nodes/${node}`)).Spec.Labels).toEqual({ [own.slice('node.labels.'.length, -'==true'.length)]: 'true' });
+    // What is so is no change; what somebody took away is.
+    expect((await house.plans.create(admin, { application, environment })).changes.filter(({ action }) => action !== 'unchanged')).toEqual([]);
+    const live = (await house.inspect(`${stack}_web`))!;
+    await house.engine.call('POST', `/v1.41/services/${live.ID}/update?version=${live.Version.Index}`, { ...live.Spec, TaskTemplate: { ...live.Spec.TaskTemplate, Placement: {} } });
+    const drifted = await house.finish(await house.deployments.create(admin, { planId: (await house.plans.create(admin, { application, environment })).id }));
+    expect(drifted.reason).toMatchObject({ code: 'delivery.plan-stale', detail: expect.stringContaining('TaskTemplate.Placement.Constraints') as unknown });
+    expect(await house.finish(await house.deployments.create(admin, { application, environment }))).toMatchObject({ state: 'succeeded' });
+    expect(await constraints()).toEqual([own]);
+
+    // A failed one goes back to what was; a plan from before a node was moved is no longer true, and nothing that was judged by it is done.
+    await house.applications.createRevision(admin, application, compose('bad'));
+    expect(await house.finish(await house.deployments.create(admin, { application, environment }))).toMatchObject({ state: 'rolled-back' });
+    expect(await constraints()).toEqual([own]);
+    await house.applications.createRevision(admin, application, compose('2'));
+    const early = await house.plans.create(admin, { application, environment });
+    await house.grants.create(admin, { subject: 'acme', role: 'scheduler', collection: '/open' });
+    await house.scheduling.place(system, 'local', node, '/open');
+    const stale = await house.finish(await house.deployments.create(admin, { planId: early.id }));
+    expect(stale).toMatchObject({ state: 'failed', reason: { code: 'delivery.plan-stale' } });
+    expect((await house.inspect(`${stack}_web`))?.Spec.Labels?.['com.docker.stack.image']).toBe('acme/web:1');
+    const moved = await house.finish(await house.deployments.create(admin, { application, environment }));
+    expect([moved.state, (await constraints()).length, (await constraints()).includes(own)]).toEqual(['succeeded', 1, false]);
+
+    await house.applications.createRevision(admin, application, compose('2').replace('endpoint_mode: dnsrr', `endpoint_mode: dnsrr\n      placement: { constraints: ["${own}"] }`));
+    expect((await refusal(house.plans.create(admin, { application, environment }))).code).toBe('delivery.compose-invalid');
+  });
+});

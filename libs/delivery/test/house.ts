@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Global, Module } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { Access, accessEntities, AccessModule, Accounts } from '@gantry/access';
+import { Access, accessEntities, AccessModule, Accounts, Collections, Grants } from '@gantry/access';
 import { Audit, auditEntities, AuditModule } from '@gantry/audit';
-import { Clusters, clustersEntities, ClustersModule, GatewayImages, ImageAdmission, type EngineService, type EngineTask } from '@gantry/clusters';
+import { Clusters, clustersEntities, ClustersModule, GatewayImages, ImageAdmission, NodeScheduling, type EngineService, type EngineTask } from '@gantry/clusters';
 import { makeContext, PlatformModule, systemContext, type Config, type Context, type Db } from '@gantry/platform';
 import { eventually, openTestDatabase, testConfig, testLogger } from '@gantry/platform/testing';
 import { DigestUse, Images, registryEntities, RegistryModule, Repositories } from '@gantry/registry';
@@ -43,8 +43,11 @@ export interface House {
   faults: TestFaults;
   access: Access;
   accounts: Accounts;
+  collections: Collections;
+  grants: Grants;
   audit: Audit;
   clusters: Clusters;
+  scheduling: NodeScheduling;
   repositories: Repositories;
   keys: SigningKeys;
   policies: SignaturePolicies;
@@ -92,7 +95,7 @@ export async function openHouse(overrides: Partial<Config> = {}): Promise<House>
   const deployments = app.get(Deployments);
   const labelled = (stack: string): string => encodeURIComponent(JSON.stringify({ label: [`com.docker.stack.namespace=${stack}`] }));
   return {
-    db: test.db, config, engine, admin, system, faults, accounts, clusters, deployments,
+    db: test.db, config, engine, admin, system, faults, accounts, clusters, deployments, collections: app.get(Collections), grants: app.get(Grants), scheduling: app.get(NodeScheduling),
     access: app.get(Access), audit: app.get(Audit), repositories: app.get(Repositories), keys: app.get(SigningKeys), policies: app.get(SignaturePolicies), signer: app.get(Signer),
     environments: app.get(Environments), applications: app.get(Applications), plans: app.get(Plans), triggers: app.get(Triggers), events: app.get(DeliveryEvents), use: app.get(DeliveryUse),
     push: async (repository, tag, behaviour = 'ok') => {

@@ -18,7 +18,9 @@ const endpoint = z.discriminatedUnion('kind', [
 ]);
 const newCluster = z.strictObject({ name, endpoint });
 const watch = z.enum(watchModes).describe('what becomes of what appears on it without Gantry: nobody looks, it is flagged, or flagged and stopped');
-const clusterChange = z.strictObject({ name: name.optional(), endpoint: endpoint.optional(), watch: watch.optional() });
+const brakeCount = z.int().min(1).max(100_000).describe('under `quarantine`: when more would be stopped at once, nothing is, until the brake is released');
+const brakePercent = z.int().min(1).max(100).describe('the same, by the share of all that runs; only where it is more than three things');
+const clusterChange = z.strictObject({ name: name.optional(), endpoint: endpoint.optional(), watch: watch.optional(), watchBrakeCount: brakeCount.optional(), watchBrakePercent: brakePercent.optional() });
 const cluster = z.object({
   id: z.string(),
   name: z.string(),
@@ -30,6 +32,9 @@ const cluster = z.object({
   state: z.enum(['ready', 'unreachable', 'not-a-manager']),
   stateDetail: z.string(),
   watch,
+  watchBrakeCount: brakeCount,
+  watchBrakePercent: brakePercent,
+  watchBrakedAt: time.nullable().describe('since when nothing more is stopped, because it would have been too much at once'),
   checkedAt: time,
   createdAt: time,
   version: z.number().int(),

@@ -67,6 +67,14 @@ export class FindingsController {
   }
 
   @Route({
+    method: 'POST', path: ':cluster/brake/release', summary: 'Go on with the quarantine', description: 'Where so much was unknown at once that nothing was stopped (`watchBrakedAt`): what has been found until now may be stopped. Acknowledge, or adopt, first what is to go on.',
+    operation: 'cluster:manage-findings', scope, params, response: z.object({ stopping: z.number().int().describe('how many things are flagged and will be stopped') }), status: 202, audit: 'cluster.brake.release',
+  })
+  releaseBrake(@In() { ctx, params: { cluster } }: Input<z.output<typeof params>>): Promise<unknown> {
+    return this.findings.releaseBrake(ctx, cluster);
+  }
+
+  @Route({
     method: 'POST', path: ':cluster/findings/:finding/adopt', summary: 'Give a finding to a collection', description: 'It belongs to the collection from then on, as if it had been made through the gateway. Needs `<kind>:create` there. Nothing is changed on the engine.',
     operation: 'cluster:manage-findings', scope, params: oneParams, body: adoption, response: finding, status: 200, audit: 'cluster.finding.adopt',
   })

@@ -1,7 +1,7 @@
 import { STATUS_CODES, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex, Readable, Transform, Writable } from 'node:stream';
-import { clustersProblem, type Passage, type RawAnswer, type RawEngine } from '@gantry/clusters';
+import { clustersProblem, knownVersion, type Passage, type RawAnswer, type RawEngine } from '@gantry/clusters';
 import { Problem } from '@gantry/platform';
 
 /** How long what may last; milliseconds. */
@@ -109,7 +109,7 @@ export async function passDuplex(engine: RawEngine, request: IncomingMessage, so
       const body = await readWhole(message, limits);
       const sent = passage.whole ? await passage.whole(status, body) : { status, body };
       begun();
-      endRaw(socket, sent.status, { ...pick(message.headers, returned), 'content-length': sent.body.length }, sent.body, limits);
+      endRaw(socket, sent.status, { ...returning(message.headers), 'content-length': sent.body.length }, sent.body, limits);
       return;
     }
     cut = () => [socket.destroy(), duplex.destroy()];
@@ -292,9 +292,17 @@ function pick(headers: IncomingHttpHeaders, names: readonly string[]): OutgoingH
   return picked;
 }
 
+/** What goes on of an engine's head; by the version clients choose in which to ask. */
+function returning(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  const picked = pick(headers, returned);
+  const version = picked['api-version'];
+  if (typeof version === 'string') picked['api-version'] = knownVersion(version);
+  return picked;
+}
+
 async function reply(answer: Message, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
   let status = answer.statusCode ?? 0;
-  const headers = pick(answer.headers, returned);
+  const headers = returning(answer.headers);
   // By this clients choose how to build; BuildKit is not passed on.
   if (headers['builder-version'] !== undefined) headers['builder-version'] = '1';
   if (!request.complete && hasBody(request)) headers['connection'] = 'close'; // answered before the body was through

@@ -91,6 +91,25 @@ export class Findings {
   }
 
   /**
+   * Lets the watcher stop what it has held back: all that has been found until now. What is found later counts anew.
+   * @throws request.not-found, clusters.not-braked
+   */
+  async releaseBrake(ctx: Context, idOrName: string): Promise<{ stopping: number }> {
+    const cluster = await this.clusters.get(ctx, idOrName);
+    return this.db.transaction(ctx, async (tx) => {
+      const now = this.clock.now();
+      const released = await this.db.query(tx, `update clusters_clusters set watch_braked_at = null, watch_brake_released_at = $2 where id = $1 and watch_braked_at is not null returning 1`, [cluster.id, now]);
+      if (released.length === 0) throw clustersProblem('not-braked');
+      const [row] = await this.db.query<{ stopping: number }>(
+        tx, `select count(*)::int as stopping from clusters_findings where cluster_id = $1 and reason = 'unknown' and state = 'flagged' and kind in ('container', 'service')`, [cluster.id]);
+      const stopping = row?.stopping ?? 0;
+      await this.audit.record(tx, { action: 'cluster.brake.release', resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'success', detail: { stopping } });
+      await this.db.notify(tx, findingsChannel, cluster.id);
+      return { stopping };
+    });
+  }
+
+  /**
    * Gives it to a collection, as if it had been made through the gateway: from now on who has rights there has them on it. Nothing is changed on the
    * engine. The caller must be allowed to make such things in the collection.
    * @throws request.not-found, request.forbidden, clusters.finding-state, clusters.finding-not-adoptable, clusters.name-claimed

@@ -5,6 +5,7 @@ import { Clock, CONFIG, Db, delay, Leases, LOGGER, Problem, uuidv7, type Config,
 import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { EngineError, type EngineClient } from '../engine.client';
+import { Made } from '../gateway/made';
 import { deliveryRef, Ownership } from '../gateway/ownership';
 import { isPlaceholder } from '../gateway/ownership-index';
 import { GatewayImages } from '../gateway/ports';
@@ -12,7 +13,8 @@ import { parseReference } from '../gateway/references';
 import { digestsOf, judgeStanding } from '../gateway/standing';
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
-import { compare, findingKinds, findingsChannel, type FindingKind, type FindingRow, type Grace, type Plan, type Records, type SeenObject } from './compare';
+import { isFresh, isTooMuch } from './brake';
+import { canStop, compare, findingKinds, findingsChannel, type FindingKind, type FindingRow, type Grace, type Plan, type Records, type SeenObject } from './compare';
 import { lookAt } from './look';
 import { describe, hold, letGo, readUndo, type Undo } from './quarantine';
 
@@ -106,6 +108,7 @@ export class Watcher implements OnModuleDestroy {
     private readonly ownership: Ownership,
     private readonly images: GatewayImages,
     private readonly admission: ImageAdmission,
+    private readonly made: Made,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -225,8 +228,9 @@ export class Watcher implements OnModuleDestroy {
     if (nodeId === '' || swarm?.Cluster?.ID !== cluster.swarmId) throw clustersProblem('other-swarm');
     const watched = new Set((await this.db.query<{ nodeId: string }>(ctx, 'select node_id as "nodeId" from clusters_watched where cluster_id = $1', [clusterId])).map((row) => row.nodeId));
     const isNew = !watched.has('') || !watched.has(nodeId);
-    const looked = isNew || kinds.size === everything.size ? everything : kinds;
+    const looked = isNew || kinds.size === everything.size ? everything : together(kinds, cluster);
     const seen = await lookAt(engine, nodeId, looked, ensure(this.tasks, clusterId));
+    if (looked.has('image')) await this.made.sweep(ctx, clusterId, nodeId, engine, new Set(seen.map(({ id }) => id)));
     let plan = await this.compare(ctx, cluster, nodeId, looked, seen, watched);
     if (plan.flagged.some(({ object }) => object.claim !== null)) {
       // A process may have died between making it and putting that on record: the sweep does what it would have done.
@@ -234,7 +238,7 @@ export class Watcher implements OnModuleDestroy {
       plan = await this.compare(ctx, cluster, nodeId, looked, seen, watched);
     }
     await this.write(ctx, cluster, plan, isNew ? ['', nodeId] : []);
-    for (const { row, object } of plan.stop) await this.quarantine(ctx, cluster, engine, row, object, lease);
+    for (const { row, object } of await this.brake(ctx, cluster, plan.stop, seen)) await this.quarantine(ctx, cluster, engine, row, object, lease);
     for (const row of plan.undo) await this.release(ctx, cluster, engine, row, lease);
     if (looked === everything) {
       const waiting = await this.judgeRunning(ctx, cluster, engine, nodeId, seen);
@@ -296,6 +300,7 @@ export class Watcher implements OnModuleDestroy {
     }
     const bound = new Set(owners.keys());
     for (const id of await this.ours(ctx, clusterId, seen, rows)) bound.add(`image ${id}`);
+    for (const each of await this.made.among(ctx, clusterId, nodeId, seen.flatMap(({ kind, id }) => (kind === 'image' || kind === 'container' ? [id] : [])))) bound.add(each);
     return { bound, claims, names, owners };
   }
 
@@ -373,6 +378,26 @@ export class Watcher implements OnModuleDestroy {
   }
 
   // ---- stopping
+
+  /**
+   * What of this may be stopped. Where it is so much at once that rather the records are wrong, all is flagged and nothing is stopped any more, which is put on
+   * record once, until somebody releases the brake or ends the quarantine.
+   */
+  private async brake(ctx: Context, cluster: Cluster, stop: Plan['stop'], seen: readonly SeenObject[]): Promise<Plan['stop']> {
+    const again = stop.filter(({ row }) => !isFresh(row));
+    if (again.length === stop.length || cluster.watchBrakedAt !== null) return again;
+    const { watchBrakeCount: count, watchBrakePercent: percent, watchBrakeReleasedAt: releasedAt } = cluster;
+    const running = seen.filter(({ kind, active }) => canStop(kind) && active).length;
+    if (!isTooMuch(stop.map(({ row }) => row), running, { count, percent, releasedAt })) return stop;
+    await this.db.transaction(ctx, async (tx) => {
+      const braked = await this.db.query(tx, `update clusters_clusters set watch_braked_at = $2 where id = $1 and watch = 'quarantine' and watch_braked_at is null returning 1`, [cluster.id, this.clock.now()]);
+      if (braked.length === 0) return;
+      const detail = { held: stop.length - again.length, running, count, percent, release: `POST /api/v1/clusters/${cluster.name}/brake/release` };
+      await this.audit.record(tx, entry(cluster, 'cluster.brake', 'failed', detail));
+      this.logger.warn({ cluster: cluster.name, ...detail }, 'so much is unknown at once that nothing is stopped: look whether the records are those of this cluster, then release the brake');
+    });
+    return again;
+  }
 
   /** What it takes to undo it is written down first; who dies after that stops it again. */
   private async quarantine(ctx: Context, cluster: Cluster, engine: EngineClient, row: FindingRow, object: SeenObject, lease: Lease | null): Promise<void> {
@@ -476,6 +501,11 @@ export class Watcher implements OnModuleDestroy {
       return waiting || objects.size > 0;
     });
   }
+}
+
+/** How much is to be stopped at once is told from all that can be. */
+function together(kinds: ReadonlySet<FindingKind>, { watch }: Cluster): ReadonlySet<FindingKind> {
+  return watch === 'quarantine' && [...kinds].some(canStop) ? new Set([...kinds, ...findingKinds.filter(canStop)]) : kinds;
 }
 
 function entry(cluster: Cluster, action: string, outcome: AuditEntry['outcome'], detail: Record<string, unknown>): AuditEntry {

@@ -5,13 +5,14 @@ import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, ty
 import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { collectionLabel } from '../engine-api/bodies';
-import { oldestAsked, type EngineMatch } from '../engine-api/match';
+import type { EngineMatch } from '../engine-api/match';
 import { ruleOnCall, type EngineRuling } from '../engine-api/rule';
 import type { EngineKind, ImageName, Value } from '../engine-api/shape';
 import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
+import { Made, type Teller } from './made';
 import { NodeScheduling } from './node-scheduling';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
 import { claimLabel, Ownership } from './ownership';
@@ -28,6 +29,7 @@ import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
 import { authHeader, checkedAuth, checkedConfig, isRegistry } from './registry-auth';
 import { digestsOf, judgeStanding } from './standing';
+import { EngineVersions, knownVersions, versionFor } from './versions';
 import { howPassed, whyRefused, type Way } from './ways';
 
 /** Labels that the gateway writes on what is made through it, besides `io.gantry.collection`. They are a copy for people and for a rebuild: rights are never read from them. */
@@ -63,6 +65,12 @@ interface Call {
   target: Seen | null;
   /** In which collection what is made lies. */
   collectionId: string | null;
+  /** Minor of the API version in which the engine is asked. */
+  version: number;
+  /** Node on which images are made. */
+  nodeId: string;
+  /** When it came. */
+  since: Date;
   /** What was claimed for it, the object itself first; `name` is what it is bound by where the engine tells no id of it. */
   claims: { id: string; name: string }[];
   images: { repository: string; digest: string; repositoryId: string }[];
@@ -102,6 +110,7 @@ const referenceName = /^(?!.*(?:\/\/|\.\.))[[a-zA-Z0-9][\][a-zA-Z0-9_.:/@-]{0,51
 export class EngineGateway {
   /** Node ids of engines. */
   private readonly nodes = new WeakMap<EngineClient, Promise<string>>();
+  private readonly versions = new EngineVersions();
 
   constructor(
     private readonly access: Access,
@@ -114,6 +123,7 @@ export class EngineGateway {
     private readonly credentials: PullCredentials,
     private readonly prunes: OwnPrune,
     private readonly scheduling: NodeScheduling,
+    private readonly makings: Made,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -201,9 +211,9 @@ export class EngineGateway {
     const ruling = ruleOnCall(match, request.body);
     // Everything else is asked of the engine only for calls that it can take.
     const engine = await this.clusters.engine(ctx, cluster);
-    versionFor(match, engine);
+    const version = versionFor(match, await this.versions.newestOf(engine));
     const call: Call = {
-      ctx, cluster, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, claims: [], images: [], auth: null, judged: ruling, pullable: nothing, written: [], query: null,
+      ctx, cluster, version, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, nodeId: '', since: new Date(), claims: [], images: [], auth: null, judged: ruling, pullable: nothing, written: [], query: null,
     };
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
@@ -216,6 +226,7 @@ export class EngineGateway {
     await this.judgeImages(call);
     if (starting.has(row.name)) await this.judgeStart(call);
     await this.judgeNodes(call);
+    if (namingRows.has(row.name) || row.name === 'POST /images/load') call.nodeId = await this.nodeFor(call, 'container');
     try {
       await this.claim(call, fresh);
       await this.exchangeAuth(call);
@@ -426,10 +437,10 @@ export class EngineGateway {
     return [...fresh];
   }
 
-  /** What runs, runs where its maker may schedule. */
+  /** What runs, runs where its maker may schedule, and so does what is made to run again by whoever does that. */
   private async judgeNodes(call: Call): Promise<void> {
     const { ctx, cluster, engine, ruling, target, match: { row } } = call;
-    if (!running.has(row.name)) return;
+    if (!running.has(row.name) && !starting.has(row.name)) return;
     if (row.target.kind === 'container') {
       this.scheduling.judgeContainer(ctx, cluster, await this.nodeFor(call, 'container'));
       return;
@@ -770,7 +781,7 @@ export class EngineGateway {
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
     const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
     const filter = this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed });
-    const version = versionFor(match, call.engine);
+    const { version } = call;
     return {
       method: row.method,
       target: `/v1.${version}${path}${call.query ?? (filter ? filteredQuery(row, version, ruling.query) : ruling.query)}`,
@@ -781,11 +792,29 @@ export class EngineGateway {
         ...(isBuild && request.registryConfig !== undefined ? { 'x-registry-config': checkedConfig(request.registryConfig, this.config.registryPublicHost) } : {}),
       },
       connection: row.connection,
-      filter,
+      filter: filter ?? this.tapOf(call),
       whole: this.wholeOf(call, seesAll),
       stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed) && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
       ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
     };
+  }
+
+  /** Answers that tell of images which are made are heard: such images are nobody's, and not made beside Gantry. */
+  private tapOf({ ctx, cluster, engine, nodeId, ruling: { query }, query: asked, match: { row } }: Call): Passage['filter'] {
+    const importing = (queryValues(query, 'fromSrc')[0] ?? '') !== '';
+    const tellers: Record<string, Teller> = { 'POST /build': queryValues(query, 'q')[0] === undefined ? 'build' : 'quiet-build', 'POST /images/load': 'load', 'POST /images/create': importing ? 'import' : 'pull' };
+    const teller = tellers[row.name];
+    const [reference = ''] = queryValues(asked ?? query, 'fromImage');
+    return teller === undefined ? null : this.makings.tap({ ctx, clusterId: cluster.id, nodeId, engine, teller, reference });
+  }
+
+  /** Whether an image that gets another name is in the registry. One that was not made through Gantry is not made so by a name. */
+  private async isRegistered(call: Call): Promise<boolean> {
+    for (const reference of namesOf(call.target!)) {
+      const named = parseReference(reference, this.config.registryPublicHost);
+      if (named?.digest && (await this.images.resolve(call.ctx, named.path, named.digest))) return true;
+    }
+    return false;
   }
 
   /** Whether an image is asked for by its id, or must be so that it is the one that was judged. */
@@ -803,9 +832,9 @@ export class EngineGateway {
   }
 
   /** A prune that the engine is not asked for: what the caller may remove is removed one by one. */
-  private prunePassage({ ctx, cluster, engine, owners, ruling, checks, match }: Call): Passage {
+  private prunePassage({ ctx, cluster, engine, owners, ruling, checks, match, version }: Call): Passage {
     const { row } = match;
-    const prune = this.prunes.prepare({ ctx, cluster, engine, owners, kind: row.target.kind, operations: row.operations, call: row.name, filters: ruling.filters, minor: versionFor(match, engine) });
+    const prune = this.prunes.prepare({ ctx, cluster, engine, owners, kind: row.target.kind, operations: row.operations, call: row.name, filters: ruling.filters, minor: version });
     return {
       method: row.method, target: match.path, body: null, headers: {}, connection: row.connection, filter: null, whole: null, ended: null,
       answer: async (signal) => ({ status: 200, body: await prune(signal) }),
@@ -825,6 +854,22 @@ export class EngineGateway {
           if (kind === 'service' && ref.parent === undefined) await this.credentials.end(ctx, cluster.id, ref.id);
         }
         return { status, body: status >= 400 && !seesAll ? refusalFor(kind, status, body) : body };
+      };
+    }
+    if (row.name === 'GET /version') return async (status, body) => ({ status, body: status < 300 ? knownVersions(body) : body });
+    const remember = (id: string, how: string): Promise<void> => this.makings.remember(ctx, { clusterId: cluster.id, nodeId: call.nodeId, kind: 'image', id, how, since: call.since });
+    if (row.name === 'POST /commit') {
+      return async (status, body) => {
+        const id = status < 300 ? memberText(JSON.parse(body.toString()) as Value, 'Id') : null;
+        if (id !== null) await remember(id, 'commit');
+        return { status, body };
+      };
+    }
+    if (row.name === 'POST /images/{name}/tag' && call.target) {
+      const { id } = call.target;
+      return async (status, body) => {
+        if (status < 300 && (await this.isRegistered(call))) await remember(id, 'tag');
+        return { status, body };
       };
     }
     // Engines say which containers use an image.
@@ -897,16 +942,6 @@ export class EngineGateway {
       this.logger.error({ error: (error as Error).message, entry }, 'an engine call could not be put on record');
     }
   }
-}
-
-/**
- * In which version the engine is asked: the caller's, so that answers look as it expects. Never below 1.41: in older ones what is absent means
- * other things (the host's cgroup namespace, for one), and bodies were judged by what it means now.
- */
-function versionFor(match: EngineMatch, engine: EngineClient): number {
-  const newest = Number(engine.apiVersion.split('.')[1]);
-  if (match.versioned && match.minor > newest) throw clustersProblem('call-too-new', { detail: `client version 1.${match.minor} is too new. Maximum supported API version is 1.${newest}` });
-  return match.versioned ? Math.max(match.minor, Math.min(newest, oldestAsked)) : newest;
 }
 
 /** What a push sends: a name with its tag. */

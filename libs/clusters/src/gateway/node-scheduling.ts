@@ -5,15 +5,13 @@ import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import type { Value } from '../engine-api/shape';
 import { EngineError, type EngineClient } from '../engine.client';
-import type { EngineNode } from '../engine.types';
 import { clustersProblem } from '../problems';
-import { constraintOf, isOwnConstraint, labelsFor, nodeSetOf, placedNodes, type NodeSet } from './node-sets';
+import { KeptServices } from './kept-services';
+import { constraintOf, isOwnConstraint, nodeSetOf, placedNodes, type NodeSet } from './node-sets';
 import { inspectPath, readSeen } from './objects';
 
-/** A set that no service has named for this long is forgotten. */
+/** A set that no service has named for this long is forgotten, half of it at least after the last one was seen. */
 const unusedSeconds = 86_400;
-/** How often an update that somebody was faster with is tried. */
-const attempts = 5;
 
 /** A call that would run something. */
 export interface ScheduleWish {
@@ -45,6 +43,7 @@ export class NodeScheduling {
     private readonly access: Access,
     private readonly collections: Collections,
     private readonly clusters: Clusters,
+    private readonly kept: KeptServices,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -109,7 +108,7 @@ export class NodeScheduling {
     setConstraints(wish.body, [...given.filter((each) => !isOwnConstraint(each)), ...own]);
   }
 
-  /** Whether a plain container may be made: it runs on the engine's own node. @throws clusters.no-node */
+  /** Whether a plain container may be made, or started: it runs on the engine's own node. @throws clusters.no-node */
   judgeContainer(ctx: Context, cluster: Cluster, nodeId: string): void {
     const ref = this.ref(cluster.id, nodeId);
     if (this.access.findPlacement(ref) && !this.access.can(ctx, 'node:schedule', ref).allowed) throw noNode('The node of this engine lies in a collection in which you may not schedule (node:schedule). Make a service, where other nodes are open to you.');
@@ -127,10 +126,8 @@ export class NodeScheduling {
     const open = placed.filter(({ id, collectionId }) => collectionId === null || this.access.can(ctx, 'node:schedule', this.ref(cluster.id, id)).allowed);
     if (open.length === 0) throw noNode('Every node of this cluster lies in a collection in which you may not schedule (node:schedule).');
     const set = nodeSetOf(open.flatMap(({ collectionId }) => (collectionId === null ? [] : [collectionId])));
-    await this.db.query(ctx, `insert into clusters_node_sets (cluster_id, hash, collections, used_at) values ($1, $2, $3, $4) on conflict (cluster_id, hash) do update set used_at = excluded.used_at returning 1`, [
-      cluster.id, set.hash, set.collections, this.clock.now(),
-    ]);
-    await this.label(ctx, cluster.id, engine, nodes);
+    await this.kept.remember(ctx, cluster.id, set);
+    await this.kept.label(ctx, cluster.id, engine, nodes);
     return set;
   }
 
@@ -157,7 +154,7 @@ export class NodeScheduling {
       const placed = await this.db.query<{ id: string }>(ctx, 'select node_id as id from clusters_placed_nodes where cluster_id = $1', [clusterId]);
       await this.forget(ctx, clusterId, placed.map(({ id }) => id).filter((id) => !there.has(id)));
       await this.forgetSets(ctx, clusterId, engine);
-      await this.label(ctx, clusterId, engine, nodes);
+      await this.kept.label(ctx, clusterId, engine, nodes);
     });
   }
 
@@ -171,30 +168,14 @@ export class NodeScheduling {
   }
 
   private async forgetSets(ctx: Context, clusterId: string, engine: EngineClient): Promise<void> {
-    const old = await this.db.query<{ hash: string }>(ctx, 'select hash from clusters_node_sets where cluster_id = $1 and used_at < $2', [clusterId, new Date(this.clock.now().getTime() - unusedSeconds * 1_000)]);
+    const ago = (seconds: number): Date => new Date(this.clock.now().getTime() - seconds * 1_000);
+    const old = await this.db.query<{ hash: string }>(ctx, 'select hash from clusters_node_sets where cluster_id = $1 and used_at < $2', [clusterId, ago(unusedSeconds / 2)]);
     if (old.length === 0) return;
     const used = new Set((await engine.services()).flatMap((service) => [...constraintsIn(service.Spec), ...constraintsIn(service.PreviousSpec)]));
     const unused = old.map(({ hash }) => hash).filter((hash) => !used.has(constraintOf({ hash })));
-    await this.db.query(ctx, 'delete from clusters_node_sets where cluster_id = $1 and hash = any($2) and used_at < $3 returning 1', [clusterId, unused, new Date(this.clock.now().getTime() - unusedSeconds * 1_000)]);
-  }
-
-  private async label(ctx: Context, clusterId: string, engine: EngineClient, nodes: readonly EngineNode[]): Promise<void> {
-    const sets = await this.db.query<NodeSet>(ctx, 'select hash, collections from clusters_node_sets where cluster_id = $1', [clusterId]);
-    for (const node of nodes) {
-      let current: EngineNode | undefined = node;
-      for (let attempt = 1; current; attempt += 1) {
-        const [placed] = placedNodes([current], this.access.facts().placements.get('node'));
-        const labels = labelsFor(placed!, current.Spec.Labels ?? {}, sets);
-        if (labels === null) break;
-        try {
-          await engine.updateNode(current.ID, current.Version.Index, { ...current.Spec, Labels: labels });
-          break;
-        } catch (error) {
-          if (!(error instanceof EngineError) || !error.outOfSequence || attempt === attempts) throw error;
-          current = (await engine.nodes({ id: [node.ID] })).find(({ ID }) => ID === node.ID);
-        }
-      }
-    }
+    // What ran until now may come back: a deployment that fails returns to what was before.
+    await this.db.query(ctx, 'update clusters_node_sets set used_at = $3 where cluster_id = $1 and hash = any($2) returning 1', [clusterId, old.map(({ hash }) => hash).filter((hash) => !unused.includes(hash)), this.clock.now()]);
+    await this.db.query(ctx, 'delete from clusters_node_sets where cluster_id = $1 and hash = any($2) and used_at < $3 returning 1', [clusterId, unused, ago(unusedSeconds)]);
   }
 }
 

@@ -27,6 +27,11 @@ export function constraintOf(set: Pick<NodeSet, 'hash'>): string {
   return `node.labels.${nodeSetLabel}${set.hash}==true`;
 }
 
+/** The label that a constraint of `constraintOf` asks for. */
+export function labelOf(constraint: string): string {
+  return constraint.slice('node.labels.'.length, -'==true'.length);
+}
+
 /** Whether a constraint is about labels of Gantry's own, however it is written: engines take key words in any case, and spaces around. */
 export function isOwnConstraint(constraint: string): boolean {
   return /^\s*node\.labels\.io\.gantry\./i.test(constraint);

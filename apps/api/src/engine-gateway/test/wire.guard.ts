@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Transform } from 'node:stream';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { openEngine } from '@gantry/clusters';
+import { newestMinor, openEngine } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
 import { startGateway, type TestGateway } from './gate';
 
@@ -240,6 +240,11 @@ describe('answers', () => {
     const answer = (await ask(`GET /_ping HTTP/1.1\r\n${head}${last}\r\n`)).toLowerCase();
     for (const kept of ['api-version: 1.41', 'ostype: linux', 'server: docker/20.10', 'docker-experimental: false', 'builder-version: 1', 'swarm: active/manager', 'x-docker-container-path-stat: e30=']) expect(answer).toContain(kept);
     for (const gone of ['set-cookie', 'location', 'x-engine-secret']) expect(answer).not.toContain(gone);
+  });
+
+  it('offers no newer API than is known here', async () => {
+    engine.answer = (_request, response) => response.writeHead(200, { 'content-length': '2', 'api-version': '1.99' }).end('OK');
+    expect((await ask(`GET /_ping HTTP/1.1\r\n${head}${last}\r\n`)).toLowerCase()).toContain(`api-version: 1.${newestMinor}\r\n`);
   });
 
   it('sends a head that has no body yet', async () => {
