@@ -1,8 +1,10 @@
-import { Agent, request, type ClientRequest, type ClientRequestArgs, type OutgoingHttpHeaders } from 'node:http';
+import { request, type ClientRequest, type OutgoingHttpHeaders } from 'node:http';
 import { connect as connectSocket, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { EngineAgent } from './engine.agent';
 import type { Endpoint } from './engine.client';
+import { sshWay } from './ssh/link';
 
 /** One request as it goes out: nothing is added but what HTTP itself needs. */
 export interface RawCall {
@@ -27,10 +29,6 @@ export interface RawEngine {
   close(): void;
 }
 
-/** A connection that nobody has used for so long is not used again: what lies between may have forgotten it. */
-const keptMillis = 30_000;
-const maxKept = 64;
-
 /**
  * HTTP/1.1 over whatever `connect` opens. Must half-close: ending what is written leaves what is read open, and the other way round.
  * @param connect opens a new connection; failures are the stream's `error`. What is no socket needs a socket's `setTimeout`, `setKeepAlive`, `ref` and `unref`
@@ -53,6 +51,10 @@ export function rawEngineOver(address: string, connect: () => Duplex): RawEngine
 /** The raw way to an engine; connects when it is asked. */
 export function openEngine(endpoint: Endpoint): RawEngine {
   if (endpoint.kind === 'socket') return rawEngineOver(`unix://${endpoint.path}`, () => connectSocket({ path: endpoint.path, allowHalfOpen: true }));
+  if (endpoint.kind === 'ssh') {
+    const way = sshWay(endpoint);
+    return rawEngineOver(way.address, () => way.connect());
+  }
   const { host, port, ca, cert, key } = endpoint;
   const options: ConnectionOptions & { allowHalfOpen: boolean } = {
     host, port, ca, cert, key, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], allowHalfOpen: true, ...(isIP(host) === 0 ? { servername: host } : {}),
@@ -63,30 +65,4 @@ export function openEngine(endpoint: Endpoint): RawEngine {
     socket.setKeepAlive(true, 15_000);
     return socket;
   });
-}
-
-class EngineAgent extends Agent {
-  private closed = false;
-
-  constructor(private readonly open: () => Duplex) {
-    super({ keepAlive: true, maxFreeSockets: maxKept, scheduling: 'lifo', timeout: keptMillis });
-  }
-
-  override createConnection(_options: ClientRequestArgs): Duplex {
-    return this.open();
-  }
-
-  /** All connections of one agent lead to the same engine. */
-  override getName(): string {
-    return 'engine';
-  }
-
-  override keepSocketAlive(socket: Duplex): boolean {
-    return !this.closed && (super.keepSocketAlive(socket) as unknown as boolean);
-  }
-
-  destroyUnused(): void {
-    this.closed = true;
-    for (const sockets of Object.values(this.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
-  }
 }

@@ -29,5 +29,7 @@ export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeco
 export { clustersProblem } from './problems';
 export { Relay, relayCall } from './relay';
 export { changeTypes, pinnedImage, ruleOn, type Change, type HostOption, type ImageUse, type ObjectKind, type ObjectUse, type Ruling, type Wish } from './rules';
+export { sshAddressForm } from './ssh/keys';
+export { closeSshWays } from './ssh/link';
 export { configSpec, networkSpec, secretSpec, serviceSpec, type ConfigSpec, type NetworkSpec, type SecretSpec, type ServiceSpec } from './specs';
 export { converge, type Convergence, type Looked, type Observation, type WatchMemory, type WatchOptions } from './watch';
