@@ -2,7 +2,7 @@
 // packages, without starting their services), checks, then runs unit, integration, guard and end-to-end tests.
 // `npm test -- unit int` runs only the named parts (check, unit, int, guard, e2e).
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -24,7 +24,7 @@ const runs = (part) => wanted.length === 0 || wanted.includes(part);
 /** Program → Debian package or packages, for the tests beyond unit tests. */
 const programs = {
   dockerd: 'docker.io', containerd: 'docker.io', 'docker-registry': 'docker-registry', slapd: 'slapd', ldapsearch: 'ldap-utils', 'redis-server': 'redis-server', samba: ['samba-ad-dc', 'samba-ad-provision'],
-  ip: 'iproute2', iptables: 'iptables', nsenter: 'util-linux', openssl: 'openssl', busybox: 'busybox-static', curl: 'curl', debootstrap: 'debootstrap', 'docker-compose': 'docker-compose',
+  ip: 'iproute2', iptables: 'iptables', nsenter: 'util-linux', openssl: 'openssl', busybox: 'busybox-static', curl: 'curl', debootstrap: 'debootstrap', 'docker-compose': 'docker-compose', sshd: 'openssh-server',
 };
 
 function ensurePrograms() {
@@ -37,6 +37,11 @@ function ensurePrograms() {
   }
   const release = holdServices();
   try {
+    // Held back now, sshd would listen on every address from the next start of the machine on; tests start one of their own.
+    if (missing.includes('openssh-server') && !existsSync('/etc/ssh/sshd_config')) {
+      mkdirSync('/etc/ssh', { recursive: true });
+      writeFileSync('/etc/ssh/sshd_not_to_be_run', '');
+    }
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     for (const argv of [['update', '-q'], ['install', '-q', '-y', '--no-install-recommends', ...missing]]) {
       console.log(`apt-get ${argv.join(' ')}`);

@@ -16,8 +16,8 @@ const administrators: readonly (readonly [row: string, target: string])[] = [
 
 /** Calls for administrators that no test may make on an engine that goes on; here, too, none of the accounts may get an answer out of it. */
 const neverMade = ['DELETE /nodes/{id}', 'POST /swarm/update', 'GET /swarm/unlockkey', 'POST /swarm/unlock', 'GET /plugins', 'GET /plugins/{name}/json', 'POST /images/load'];
-/** Calls that Gantry answers by itself for who does not see everything. */
-const ownAnswers = ['containers', 'networks', 'volumes', 'images', 'build'].map((kind) => `POST /${kind}/prune`);
+/** Calls that Gantry answers by itself for who does not see everything, or may use no images of other registries. */
+const ownAnswers = [...['containers', 'networks', 'volumes', 'images', 'build'].map((kind) => `POST /${kind}/prune`), 'GET /images/search'];
 /** Not known to an engine of API 1.41. */
 const tooNew = ['PUT /volumes/{name}'];
 

@@ -102,6 +102,16 @@ describe('images through the gateway', () => {
     rmSync(scratch, { recursive: true, force: true });
   }, 120_000);
 
+  it('are searched for in what one may pull', () => {
+    const names = (who: keyof typeof people, ...argv: string[]): string[] => ok(who, 'search', '--format', '{{.Name}}', ...argv).split('\n').filter(Boolean).sort();
+    expect(names('ann', 'e')).toEqual([`${registry}/acme/web`]);
+    expect(names('boss', `${registry}/hid`)).toEqual([`${registry}/other/hidden`]);
+    expect(names('boss', '--limit', '1', 'e')).toEqual([`${registry}/acme/web`]);
+    expect(names('boss', '--filter', 'is-official=true', 'e')).toEqual([]);
+    expect(refused('ann', 'search', `${elsewhere.host}/x`)).toContain(`is not ${registry}`);
+    expect(refused('boss', 'search', `${elsewhere.host}/x`)).not.toContain(`is not ${registry}`); // which knows no search
+  });
+
   it('builds, pushes and runs', () => {
     const site = `${registry}/ann/site:one`;
     const out = ok('ann', ...build(site, `ARG TAG=none\nFROM ${registry}/acme/web:$TAG AS base\nCOPY note /www/\nFROM base\n# a comment\nRUN cat /www/note \\\n  && echo built > /www/built\nCOPY --from=base /www/note /copy\n`, '--build-arg', 'TAG=one'));

@@ -6,3 +6,4 @@ export { findNewerGeneration, type Generation } from './newer';
 export { makePki, type LabPki, type Pem } from './pki';
 export { binary, end, freePort, until, type ProcessId } from './process';
 export { startRegistry, type LabRegistry } from './registry';
+export { startSshd, type LabSshd } from './sshd';

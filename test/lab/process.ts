@@ -92,7 +92,7 @@ export function childrenOf(pid: number): number[] {
 /** Programs of Debian packages that the lab needs. */
 const packages: Record<string, string> = {
   dockerd: 'docker.io', 'docker-init': 'docker.io', containerd: 'docker.io', 'docker-registry': 'docker-registry', ip: 'iproute2', iptables: 'iptables',
-  unshare: 'util-linux', nsenter: 'util-linux', busybox: 'busybox-static',
+  unshare: 'util-linux', nsenter: 'util-linux', busybox: 'busybox-static', sshd: 'openssh-server', 'ssh-keygen': 'openssh-client',
 };
 
 /** Full path of a program of ours to start. Throws, naming the package, when it is missing. */

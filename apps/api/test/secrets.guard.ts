@@ -31,6 +31,8 @@ const harmless: Record<string, string> = {
   'POST /api/v1/ldap/preview caPem': 'a public certificate',
   'POST /api/v1/ldap/preview domains/caPem': 'a public certificate',
   'PUT /api/v1/ldap domains/caPem': 'a public certificate',
+  'POST /api/v1/clusters endpoint/hostKey': 'a public key',
+  'PATCH /api/v1/clusters/:cluster endpoint/hostKey': 'a public key',
   'POST /api/v1/signature-policies keys': 'names of keys',
   'PATCH /api/v1/signature-policies/:policy keys': 'names of keys',
 };
@@ -206,12 +208,17 @@ describe('secrets', () => {
     expect((await send('POST', '/sessions', { as: '', body: { username: 'somebody', password: canary('password for a directory') } })).status).toBe(503);
     // clusters: nobody answers at the end, so that the key is read, used and refused
     const tls = (what: string): unknown => ({ kind: 'tls', host: '127.0.0.1', port: 9, ca: 'x', cert: 'x', key: `-----BEGIN PRIVATE KEY-----\n${canary(what)}\n-----END PRIVATE KEY-----\n` });
-    const refused = await send('POST', '/clusters', { body: { name: 'far', endpoint: tls('key of a cluster') } });
-    expect([refused.status >= 400, refused.body['code'] === 'request.internal']).toEqual([true, false]);
+    const ssh = (what: string): unknown => ({ kind: 'ssh', address: 'ssh://ops@127.0.0.1:9', key: `-----BEGIN OPENSSH PRIVATE KEY-----\n${canary(what)}\n-----END OPENSSH PRIVATE KEY-----\n`, hostKey: '' });
+    for (const endpoint of [tls('key of a cluster'), ssh('SSH key of a cluster')]) {
+      const refused = await send('POST', '/clusters', { body: { name: 'far', endpoint } });
+      expect([refused.status >= 400, refused.body['code'] === 'request.internal']).toEqual([true, false]);
+    }
     await harness.db.query(testContext(), `insert into clusters_clusters (id, name, endpoint, swarm_id, engine_version, api_version, node_count, state, checked_at, created_at, version)
       values ($1, 'local', '{"kind":"socket","path":"/nowhere"}', 's', '1', '1.41', 1, 'ready', now(), now(), 1)`, [uuidv7()]);
-    const changed = await send('PATCH', '/clusters/local', { route: '/clusters/:cluster', body: { endpoint: tls('new key of a cluster') }, headers: { 'if-match': '"1"' } });
-    expect([changed.status >= 400, changed.body['code'] === 'request.internal']).toEqual([true, false]);
+    for (const endpoint of [tls('new key of a cluster'), ssh('new SSH key of a cluster')]) {
+      const changed = await send('PATCH', '/clusters/local', { route: '/clusters/:cluster', body: { endpoint }, headers: { 'if-match': '"1"' } });
+      expect([changed.status >= 400, changed.body['code'] === 'request.internal']).toEqual([true, false]);
+    }
     // applications
     expect((await send('POST', '/environments', { body: { name: 'prod', account: 'admin', cluster: 'local' } })).status).toBe(201);
     const compose = (what: string, spoil = ''): string => `services:\n  web:\n    image: admin/web:1\n    environment:\n      DB_PASSWORD: ${canary(what)}\n${spoil}`;

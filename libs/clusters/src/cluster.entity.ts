@@ -1,7 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** How an engine is reached, without secrets; those of `tls` are sealed apart. */
-export type StoredEndpoint = { kind: 'socket'; path: string } | { kind: 'tls'; host: string; port: number };
+/** How an engine is reached, without secrets; those of `tls` and `ssh` are sealed apart. */
+export type StoredEndpoint = { kind: 'socket'; path: string } | { kind: 'tls'; host: string; port: number } | { kind: 'ssh'; address: string; hostKey: string };
 
 /** What the last check saw. */
 export type ClusterState = 'ready' | 'unreachable' | 'not-a-manager';
@@ -17,7 +17,7 @@ export class Cluster {
   @PrimaryColumn('uuid') id!: string;
   @Column('text') name!: string;
   @Column('jsonb') endpoint!: StoredEndpoint;
-  /** Sealed JSON `{ca, cert, key}`, purpose `clusters.tls`; null for sockets. */
+  /** Sealed JSON: `{ca, cert, key}`, purpose `clusters.tls`, or `{key}`, purpose `clusters.ssh`; null for sockets. */
   @Column('text', { name: 'sealed_tls', nullable: true }) sealedTls!: string | null;
   @Column('text', { name: 'swarm_id' }) swarmId!: string;
   @Column('text', { name: 'engine_version' }) engineVersion!: string;

@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { Access, type ResourceRef } from '@gantry/access';
 import { Audit } from '@gantry/audit';
 import {
@@ -11,8 +11,11 @@ import { openEngine, type RawEngine } from './engine.raw';
 import { findingsChannel } from './findings/compare';
 import { clustersProblem } from './problems';
 import { Relay } from './relay';
+import { checkPrivateKey, parseHostKey, parseSshAddress, writeHostKey } from './ssh/keys';
+import { closeSshWays } from './ssh/link';
 
 const tlsPurpose = 'clusters.tls';
+const sshPurpose = 'clusters.ssh';
 const recentMillis = 1_000;
 
 /** What a check of an engine found. */
@@ -26,7 +29,7 @@ interface Findings {
 
 /** The registered swarms and the way to their engines. */
 @Injectable()
-export class Clusters {
+export class Clusters implements OnApplicationShutdown {
   /** Clients by cluster id, as long as endpoint and API version stay the same. */
   private readonly clients = new Map<string, { key: string; client: EngineClient }>();
   /** The same as bytes, for the gateway. */
@@ -56,7 +59,7 @@ export class Clusters {
 
   /**
    * Registers a swarm by one of its managers, after asking it.
-   * @throws clusters.unreachable, clusters.tls-failed, clusters.bad-credentials, clusters.too-old, clusters.not-a-manager,
+   * @throws clusters.unreachable, clusters.tls-failed, clusters.host-key, clusters.ssh-refused, clusters.bad-credentials, clusters.too-old, clusters.not-a-manager,
    * clusters.registry-unreachable, clusters.already-registered, request.name-taken
    */
   async register(ctx: Context, input: { name: string; endpoint: Endpoint }): Promise<Cluster> {
@@ -216,6 +219,10 @@ export class Clusters {
     return engine;
   }
 
+  onApplicationShutdown(): void {
+    closeSshWays();
+  }
+
   private async ask(endpoint: Endpoint, grown = false): Promise<Findings> {
     checkCredentials(endpoint);
     try {
@@ -245,18 +252,24 @@ export class Clusters {
     if (!isLoopback(registryPublicHost.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'))) return '';
     const remedy = 'Set GANTRY_REGISTRY_PUBLIC_HOST to a name or address that every node reaches.';
     if (nodeCount > 1) return `The registry’s public host is ${registryPublicHost}, which each of the ${nodeCount} nodes takes for itself. ${remedy}`;
-    if (endpoint.kind === 'tls' && !isLoopback(endpoint.host)) return `The registry’s public host is ${registryPublicHost}, which works only if the engine runs on this machine. ${remedy}`;
+    const host = endpoint.kind === 'tls' ? endpoint.host : endpoint.kind === 'ssh' ? parseSshAddress(endpoint.address)?.host : undefined;
+    if (host !== undefined && !isLoopback(host)) return `The registry’s public host is ${registryPublicHost}, which works only if the engine runs on this machine. ${remedy}`;
     return '';
   }
 
   private store(endpoint: Endpoint): { endpoint: StoredEndpoint; sealedTls: string | null } {
     if (endpoint.kind === 'socket') return { endpoint: { kind: 'socket', path: endpoint.path }, sealedTls: null };
+    if (endpoint.kind === 'ssh') {
+      const { address, key, hostKey } = endpoint;
+      return { endpoint: { kind: 'ssh', address, hostKey: writeHostKey(parseHostKey(hostKey)) }, sealedTls: this.sealer.seal(JSON.stringify({ key }), sshPurpose) };
+    }
     const { host, port, ca, cert, key } = endpoint;
     return { endpoint: { kind: 'tls', host, port }, sealedTls: this.sealer.seal(JSON.stringify({ ca, cert, key }), tlsPurpose) };
   }
 
   private endpointOf(cluster: Cluster): Endpoint {
     if (cluster.endpoint.kind === 'socket') return cluster.endpoint;
+    if (cluster.endpoint.kind === 'ssh') return { ...cluster.endpoint, ...(JSON.parse(this.sealer.open(cluster.sealedTls ?? '', sshPurpose).toString()) as { key: string }) };
     const tls = JSON.parse(this.sealer.open(cluster.sealedTls ?? '', tlsPurpose).toString()) as { ca: string; cert: string; key: string };
     return { ...cluster.endpoint, ...tls };
   }
@@ -279,7 +292,7 @@ function stored(findings: Findings): Pick<Cluster, 'swarmId' | 'engineVersion' |
 }
 
 function checkCredentials(endpoint: Endpoint): void {
-  if (endpoint.kind !== 'tls') return;
+  if (endpoint.kind === 'socket') return;
   const fault = (pointer: string, detail: string, cause?: unknown): Problem => clustersProblem('bad-credentials', { errors: [{ pointer: `/endpoint/${pointer}`, detail }], cause });
   const read = <T>(pointer: string, what: string, parse: () => T): T => {
     try {
@@ -288,6 +301,20 @@ function checkCredentials(endpoint: Endpoint): void {
       throw fault(pointer, `not ${what}`, error);
     }
   };
+  if (endpoint.kind === 'ssh') {
+    const check = (pointer: string, parse: () => unknown): void => {
+      try {
+        parse();
+      } catch (error) {
+        throw fault(pointer, (error as Error).message, error);
+      }
+    };
+    if (!parseSshAddress(endpoint.address)) throw fault('address', 'not of the form ssh://user@host[:port][/path/to/docker.sock]');
+    check('key', () => checkPrivateKey(endpoint.key));
+    // None: the host is asked for its key, and the problem says which it shows.
+    if (endpoint.hostKey !== '') check('hostKey', () => parseHostKey(endpoint.hostKey));
+    return;
+  }
   read('ca', 'a PEM certificate', () => new X509Certificate(endpoint.ca));
   const cert = read('cert', 'a PEM certificate', () => new X509Certificate(endpoint.cert));
   const key = read('key', 'an unencrypted PEM private key', () => createPrivateKey(endpoint.key));

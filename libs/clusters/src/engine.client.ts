@@ -6,6 +6,8 @@ import type {
 } from './engine.types';
 import { clustersProblem } from './problems';
 import type { ConfigSpec, NetworkSpec, SecretSpec, ServiceSpec } from './specs';
+import type { SshEndpoint } from './ssh/keys';
+import { sshWay, type SshErrorCode } from './ssh/link';
 
 /** The newest Engine API that this client was written against; engines that offer more are spoken to in this version. */
 export const newestApiVersion = '1.51';
@@ -16,7 +18,7 @@ export const oldestApiVersion = '1.41';
 export const stackLabel = 'com.docker.stack.namespace';
 
 /** How to reach an engine. For `tls`, `ca`, `cert` and `key` are PEM texts. */
-export type Endpoint = { kind: 'socket'; path: string } | { kind: 'tls'; host: string; port: number; ca: string; cert: string; key: string };
+export type Endpoint = { kind: 'socket'; path: string } | { kind: 'tls'; host: string; port: number; ca: string; cert: string; key: string } | SshEndpoint;
 
 /** Credentials that a node pulls an image with; travels in `X-Registry-Auth`. */
 export interface RegistryAuth {
@@ -54,7 +56,7 @@ export class EngineError extends Error {
 }
 
 /**
- * The way to one engine: socket and mutual TLS here; what dials out from the nodes fits the same seam. Failures of the way are the
+ * The way to one engine: socket, mutual TLS and SSH here; what dials out from the nodes fits the same seam. Failures of the way are the
  * adapter's own errors; `EngineClient` turns them into problems.
  */
 export abstract class EngineConnection {
@@ -69,8 +71,9 @@ export abstract class EngineConnection {
 const succeeded = { 200: true, 201: true, 204: true };
 
 /**
- * Socket or TLS, through dockerode's transport. It is given no agent of its own: docker-modem inspects its request options on every
- * call, and walking an agent with all its sockets costs more than the request. Node's global agent keeps connections alive anyway.
+ * Socket, TLS or SSH, through dockerode's transport. For the first two it is given no agent of its own: docker-modem inspects its request options on
+ * every call, and walking an agent with all its sockets costs more than the request. Node's global agent keeps connections alive anyway. What
+ * opens its connections otherwise needs an agent, which hides its inside.
  */
 class DockerodeConnection extends EngineConnection {
   readonly address: string;
@@ -82,6 +85,11 @@ class DockerodeConnection extends EngineConnection {
     if (endpoint.kind === 'socket') {
       this.address = `unix://${endpoint.path}`;
       this.docker = new Docker({ socketPath: endpoint.path, protocol: 'http', host: undefined, port: undefined, ca: undefined, cert: undefined, key: undefined });
+    } else if (endpoint.kind === 'ssh') {
+      const { address, agent } = sshWay(endpoint);
+      this.address = address;
+      const options = { socketPath: undefined, protocol: 'http' as const, host: 'http://docker', port: 80, ca: undefined, cert: undefined, key: undefined, agent };
+      this.docker = new Docker(options);
     } else {
       const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
       this.address = `https://${host}:${endpoint.port}`;
@@ -427,9 +435,22 @@ export class EngineClient {
     if (/^(ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code)) {
       return clustersProblem('tls-failed', { detail: `${address}: ${(error as Error).message} (${code})`, cause: error });
     }
+    // By the code, not the class: a worker's error comes to others in words.
+    const ssh = sshProblems[code];
+    if (ssh) return clustersProblem(ssh, { detail: `${(error as Error).message}.`, cause: error });
     return clustersProblem('unreachable', { detail: `${address}: ${remedies[code] ?? 'the connection failed'}${code ? ` (${code})` : ''}`, cause: error });
   }
 }
+
+const bySsh: Record<SshErrorCode, 'host-key' | 'ssh-refused' | 'unreachable'> = {
+  ESSHHOSTKEY: 'host-key',
+  ESSHDENIED: 'ssh-refused',
+  ESSHFORWARD: 'ssh-refused',
+  ESSHFAILED: 'ssh-refused',
+  ESSHENGINE: 'unreachable',
+  ESSHFULL: 'unreachable',
+};
+const sshProblems: Partial<Record<string, (typeof bySsh)[SshErrorCode]>> = bySsh;
 
 const remedies: Record<string, string> = {
   ENOENT: 'there is no such socket; is the engine running, and is the path right?',

@@ -2,7 +2,8 @@ export { Cluster, clustersEntities, watchModes, type ClusterState, type StoredEn
 export { Clusters } from './clusters';
 export { ClustersModule } from './clusters.module';
 export { connectEngine, EngineClient, EngineConnection, EngineError, newestApiVersion, oldestApiVersion, stackLabel, type Endpoint, type EngineCall, type RegistryAuth } from './engine.client';
-export { openEngine, rawEngineOver, type RawAnswer, type RawCall, type RawEngine, type RawExchange } from './engine.raw';
+export type { RawAnswer, RawExchange, WholeCall } from './engine.lines';
+export { openEngine, rawEngineOver, type RawCall, type RawEngine } from './engine.raw';
 export type * from './engine.types';
 export { collectionLabel } from './engine-api/bodies';
 export { matchEngineCall, maxTargetLength, type EngineMatch, type EngineRefusal } from './engine-api/match';
@@ -33,5 +34,7 @@ export { Apply, deploymentLabel, ImageAdmission, Judge, Judgement, judgementSeco
 export { clustersProblem } from './problems';
 export { Relay, relayCall } from './relay';
 export { changeTypes, pinnedImage, ruleOn, type Change, type HostOption, type ImageUse, type ObjectKind, type ObjectUse, type Ruling, type Wish } from './rules';
+export { sshAddressForm } from './ssh/keys';
+export { closeSshWays } from './ssh/link';
 export { configSpec, networkSpec, secretSpec, serviceSpec, type ConfigSpec, type NetworkSpec, type SecretSpec, type ServiceSpec } from './specs';
 export { converge, type Convergence, type Looked, type Observation, type WatchMemory, type WatchOptions } from './watch';

@@ -109,7 +109,7 @@ class RelayedConnection extends EngineConnection {
 
   constructor(private readonly endpoint: Endpoint, private readonly ask: (request: Request, signal: AbortSignal) => Promise<Answer>) {
     super();
-    this.address = endpoint.kind === 'socket' ? `unix://${endpoint.path}` : `https://${endpoint.host}:${endpoint.port}`;
+    this.address = endpoint.kind === 'socket' ? `unix://${endpoint.path}` : endpoint.kind === 'ssh' ? endpoint.address : `https://${endpoint.host}:${endpoint.port}`;
   }
 
   async call(call: EngineCall): Promise<unknown> {

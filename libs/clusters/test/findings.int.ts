@@ -27,6 +27,9 @@ class Images extends GatewayImages {
   pullable() {
     return Promise.resolve(new Set<string>());
   }
+  search() {
+    return Promise.resolve([]);
+  }
   mayPush() {
     return Promise.resolve(false);
   }

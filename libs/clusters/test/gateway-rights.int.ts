@@ -58,6 +58,9 @@ describe('rights at the gateway', () => {
       async pullable(): Promise<ReadonlySet<string>> {
         return new Set();
       }
+      async search(_ctx: Context, text: string, limit: number): ReturnType<GatewayImages['search']> {
+        return [{ path: 'acme/web', description: `${text} ${limit}` }];
+      }
       async mayPush(): Promise<boolean> {
         return false;
       }
@@ -354,6 +357,23 @@ describe('rights at the gateway', () => {
       for (const server of servers) server.close().closeAllConnections();
     }
   }, 60_000);
+
+  it('searches our own registry itself, and another through the engine for who may pull from there', async () => {
+    const found = async (who: Context, query: string): Promise<unknown> => (await call(who, 'GET', `/images/search?${query}`)).body;
+    const { registryPublicHost: host } = testConfig();
+    expect(await found(bob, 'term=web')).toEqual([{ name: `${host}/acme/web`, description: 'web 25', star_count: 0, is_official: false, is_automated: false }]);
+    expect(await found(bob, `term=${encodeURIComponent(`${host}/acme`)}&limit=7`)).toMatchObject([{ description: 'acme 7' }]);
+    expect(await found(bob, `term=web&filters=${encodeURIComponent('{"is-official":["true"]}')}`)).toEqual([]);
+    for (const query of ['term=web&limit=101', `term=web&filters=${encodeURIComponent('{"label":["x"]}')}`]) expect(await refused(call(bob, 'GET', `/images/search?${query}`))).toBe('clusters.spec-invalid');
+    const elsewhere = '/images/search?term=127.0.0.1%3A1%2Fx';
+    expect(await refused(call(bob, 'GET', elsewhere))).toBe('clusters.image-foreign');
+    const root = contextOf(await app.get(Accounts).createUser(system, { name: 'searcher', admin: true }));
+    const match = matchEngineCall('GET', `${v}${elsewhere}`);
+    if (match.row === null) throw new Error(match.message);
+    const passage = await gateway.decide(root, cluster, { match, body: Buffer.alloc(0), registryAuth: Buffer.from('{"username":"a","password":"b"}').toString('base64') });
+    expect([passage.answer, passage.target, passage.headers]).toEqual([undefined, `${v}${elsewhere}`, {}]);
+    expect((await call(root, 'GET', elsewhere)).status).toBeGreaterThanOrEqual(400); // nobody is there
+  });
 
   it('removes no images and no caches for who does not see everything', async () => {
     expect((await call(ann, 'POST', '/images/prune')).body).toEqual({ ImagesDeleted: [], SpaceReclaimed: 0 });

@@ -60,6 +60,17 @@ export class DeliveryImages extends GatewayImages {
     }
   }
 
+  async search(ctx: Context, text: string, limit: number): Promise<{ path: string; description: string }[]> {
+    const wanted = text.toLowerCase();
+    const found: { path: string; description: string }[] = [];
+    for (let after = ''; ; ) {
+      const some = await this.repositories.visible(ctx, 'repository:pull', 1_000, after, null);
+      for (const { path, description } of some) if (path.includes(wanted) || description.toLowerCase().includes(wanted)) found.push({ path, description });
+      if (some.length < 1_000 || found.length >= limit) return found.slice(0, limit);
+      after = some.at(-1)!.path;
+    }
+  }
+
   async mayPush(ctx: Context, path: string): Promise<boolean> {
     return parseRepositoryPath(path) !== null && this.rights.may(ctx, path, 'push');
   }

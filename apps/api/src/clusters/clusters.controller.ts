@@ -1,6 +1,6 @@
 import { Controller, Inject } from '@nestjs/common';
 import { z } from 'zod';
-import { Clusters, watchModes } from '@gantry/clusters';
+import { Clusters, sshAddressForm, watchModes } from '@gantry/clusters';
 import { Resources } from '../http/resources';
 import { idOrName, In, listOf, name, page, Route, time, type Input } from '../http/route';
 
@@ -15,6 +15,12 @@ const endpoint = z.discriminatedUnion('kind', [
     cert: pem.describe('PEM of the client certificate'),
     key: pem.describe('PEM of its private key; write-only'),
   }),
+  z.strictObject({
+    kind: z.literal('ssh'),
+    address: z.string().max(500).regex(sshAddressForm, 'of the form ssh://user@host[:port][/path/to/docker.sock], without a password'),
+    key: pem.describe('private key, Ed25519 or ECDSA, unencrypted, as ssh-keygen writes it; write-only'),
+    hostKey: z.string().max(4_000).default('').describe('the host’s public key, the line of /etc/ssh/ssh_host_ed25519_key.pub; without it nothing is connected, and the problem shows the fingerprint that was seen'),
+  }),
 ]);
 const newCluster = z.strictObject({ name, endpoint });
 const watch = z.enum(watchModes).describe('what becomes of what appears on it without Gantry: nobody looks, it is flagged, or flagged and stopped');
@@ -24,7 +30,7 @@ const clusterChange = z.strictObject({ name: name.optional(), endpoint: endpoint
 const cluster = z.object({
   id: z.string(),
   name: z.string(),
-  endpoint: z.union([z.object({ kind: z.literal('socket'), path: z.string() }), z.object({ kind: z.literal('tls'), host: z.string(), port: z.number() })]),
+  endpoint: z.union([z.object({ kind: z.literal('socket'), path: z.string() }), z.object({ kind: z.literal('tls'), host: z.string(), port: z.number() }), z.object({ kind: z.literal('ssh'), address: z.string(), hostKey: z.string() })]),
   swarmId: z.string(),
   engineVersion: z.string(),
   apiVersion: z.string(),

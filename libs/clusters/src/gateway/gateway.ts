@@ -28,6 +28,7 @@ import { filteredQuery, queryValues, withQuery } from './query';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
 import { authHeader, checkedAuth, checkedConfig, isRegistry } from './registry-auth';
+import { readSearch, searchResults } from './search';
 import { digestsOf, judgeStanding } from './standing';
 import { EngineVersions, knownVersions, versionFor } from './versions';
 import { howPassed, whyRefused, type Way } from './ways';
@@ -218,6 +219,7 @@ export class EngineGateway {
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
     if (row.target.how === 'prune' && !row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind))) return this.prunePassage(call);
+    if (row.name === 'GET /images/search') return this.searchPassage(call, request);
     this.judgeLabels(call);
     this.judgeRollback(call);
     this.judgeRegistries(call);
@@ -838,6 +840,29 @@ export class EngineGateway {
     return {
       method: row.method, target: match.path, body: null, headers: {}, connection: row.connection, filter: null, whole: null, ended: null,
       answer: async (signal) => ({ status: 200, body: await prune(signal) }),
+      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
+    };
+  }
+
+  /** What names no other registry is answered from our own; another one is asked by the engine, for who may pull from there, and without credentials. */
+  private async searchPassage(call: Call, request: GatewayRequest): Promise<Passage> {
+    const { ctx, ruling, checks, match } = call;
+    const { registryPublicHost } = this.config;
+    const { host, text, limit, anyOfOurs } = readSearch(ruling.query, ruling.filters, registryPublicHost);
+    if (host !== null) {
+      call.collectionId = this.homeOf(ctx);
+      const check: Check = { operation: 'image:use:foreign', ref: { kind: 'collection', id: call.collectionId } };
+      if (!this.access.can(ctx, check.operation, check.ref).allowed || (await this.policyScopes(call, null)).length > 0) {
+        throw clustersProblem('image-foreign', { detail: `${host.slice(0, 256)} is not ${registryPublicHost}.`, errors: [{ pointer: '?term', detail: 'another registry' }] });
+      }
+      checks.push(check);
+      return this.passage(call, request);
+    }
+    const answer = async (): Promise<{ status: number; body: Buffer }> => ({
+      status: 200, body: Buffer.from(JSON.stringify(anyOfOurs ? searchResults(await this.images.search(ctx, text, limit), registryPublicHost) : [])),
+    });
+    return {
+      method: match.row.method, target: match.path, body: null, headers: {}, connection: match.row.connection, filter: null, whole: null, ended: null, answer,
       stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
     };
   }

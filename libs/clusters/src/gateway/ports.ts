@@ -15,6 +15,8 @@ export abstract class GatewayImages {
   abstract policyScopes(ctx: Context, where: { clusterId: string; collectionIds: readonly string[]; repository: ResourceRef | null }): Promise<string[]>;
   /** Paths of all repositories that the caller may pull; those that nobody has made yet count where the caller could pull them. */
   abstract pullable(ctx: Context): Promise<{ has(path: string): boolean }>;
+  /** Repositories that the caller may pull and that have the text in their path or description, in whatever case; by path, at most `limit`. */
+  abstract search(ctx: Context, text: string, limit: number): Promise<{ path: string; description: string }[]>;
   /** Whether the caller may push to a path of the managed registry, as the registry itself would say; also where the push would make the repository. */
   abstract mayPush(ctx: Context, path: string): Promise<boolean>;
   /** What an image makes a build do that begins with it (`ONBUILD`), on any of its platforms; null where that can't be told. */

@@ -1,0 +1,158 @@
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
+import { Readable, type Duplex } from 'node:stream';
+import { Client, type Dispatcher } from 'undici';
+import { keptMillis, maxKept } from './engine.agent';
+
+/** A request whose body is there as a whole. */
+export interface WholeCall {
+  method: string;
+  /** Path and query as they stand in the request line. */
+  target: string;
+  /** Sent as they are. Without `host`, the engine is called `docker`. */
+  headers: OutgoingHttpHeaders;
+  body: Buffer | null;
+}
+
+/** The engine's answer to `send`: its body is read from it. */
+export interface RawAnswer extends Readable {
+  readonly statusCode: number;
+  /** By names in lower case; what an engine sends twice stands there once, or joined, as with Node's. */
+  readonly headers: IncomingHttpHeaders;
+  /** Known once it has ended. */
+  readonly trailers: IncomingHttpHeaders;
+}
+
+/** A call under way. */
+export interface RawExchange {
+  /** Rejects when no answer comes. */
+  readonly answer: Promise<RawAnswer>;
+  /** Whether the connection has served a call before: the engine may have ended it at the moment at which this call was sent. */
+  readonly reused: boolean;
+  /** Gives the call up and ends its connection; nothing is left to do then. */
+  destroy(): void;
+}
+
+/** Of these only the first counts, where an engine says them twice. */
+const onceOnly: ReadonlySet<string> = new Set(['content-length', 'content-type']);
+
+/** Connections for calls whose body is whole, the one that was used last first. */
+export class EngineLines {
+  private readonly free: Client[] = [];
+  private closed = false;
+
+  constructor(private readonly open: () => Duplex) {}
+
+  send({ method, target, headers, body }: WholeCall): RawExchange {
+    const kept = this.free.pop();
+    const client = kept ?? this.make();
+    const answering = new Answering(() => this.keep(client), () => client.destroy());
+    client.dispatch({ method: method, path: target, headers: { host: 'docker', ...headers } as Record<string, string>, body }, answering);
+    return { answer: answering.answer, reused: kept !== undefined, destroy: () => answering.destroy() };
+  }
+
+  destroyUnused(): void {
+    this.closed = true;
+    for (const client of this.free.splice(0)) void client.destroy();
+  }
+
+  private make(): Client {
+    // Who waits for an answer, and how long, is the caller's matter.
+    const client = new Client('http://docker', {
+      pipelining: 1, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: keptMillis, keepAliveMaxTimeout: keptMillis,
+      connect: (_options, callback) => {
+        const stream = this.open();
+        stream.on('error', () => undefined); // the client hears it too, once it has the stream
+        // What is written before it is connected waits in it. Not at once: the client is not ready for its own call back.
+        process.nextTick(callback, null, stream);
+      },
+    });
+    client.on('disconnect', () => {
+      const at = this.free.indexOf(client);
+      if (at >= 0) this.free.splice(at, 1);
+    });
+    return client;
+  }
+
+  private keep(client: Client): void {
+    if (this.closed || this.free.length >= maxKept) void client.destroy();
+    else this.free.push(client);
+  }
+}
+
+/** Hears what an engine answers to one call. */
+class Answering implements Dispatcher.DispatchHandler {
+  readonly answer: Promise<RawAnswer>;
+  private resolve!: (answer: RawAnswer) => void;
+  private reject!: (error: Error) => void;
+  private control: Dispatcher.DispatchController | null = null;
+  private body: AnswerBody | null = null;
+  private over = false;
+
+  /**
+   * @param done the connection is free again
+   * @param broken it can't be used any more
+   */
+  constructor(private readonly done: () => void, private readonly broken: () => unknown) {
+    this.answer = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  destroy(): void {
+    if (this.over) return;
+    this.over = true;
+    this.control?.abort(new Error('the call was given up'));
+    this.broken();
+  }
+
+  onRequestStart(control: Dispatcher.DispatchController): void {
+    this.control = control;
+  }
+
+  onResponseStart(control: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
+    if (statusCode < 200) return;
+    this.body = new AnswerBody(statusCode, headers, () => control.resume(), () => this.destroy());
+    this.resolve(this.body);
+  }
+
+  onResponseData(control: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.body!.push(chunk)) control.pause();
+  }
+
+  onResponseEnd(_control: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    this.over = true;
+    this.body!.end(trailers);
+    this.done();
+  }
+
+  onResponseError(_control: Dispatcher.DispatchController, error: Error): void {
+    this.over = true;
+    this.broken();
+    if (this.body) this.body.destroy(error);
+    else this.reject(error);
+  }
+}
+
+class AnswerBody extends Readable implements RawAnswer {
+  trailers: IncomingHttpHeaders = {};
+
+  constructor(readonly statusCode: number, readonly headers: IncomingHttpHeaders, private readonly more: () => void, private readonly leave: () => void) {
+    super();
+    for (const [name, value] of Object.entries(headers)) if (Array.isArray(value)) headers[name] = onceOnly.has(name) ? value[0] : value.join(', ');
+  }
+
+  end(trailers: IncomingHttpHeaders): void {
+    this.trailers = trailers;
+    this.push(null);
+  }
+
+  override _read(): void {
+    this.more();
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.leave();
+    callback(error);
+  }
+}

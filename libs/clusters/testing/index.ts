@@ -1,0 +1,1 @@
+export { describeEngineWay, type WayStage, type WayUnderTest } from './engine-way';
