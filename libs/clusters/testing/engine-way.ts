@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { connectEngine, EngineClient, openEngine, type Endpoint, type RawEngine } from '../src';
 import { eventually } from '@gantry/platform/testing';
 import { callEngine } from '../../../test/lab';
@@ -146,6 +146,10 @@ export function describeEngineWay(name: string, stage: () => WayStage, put: () =
       const before = peer.connections;
       for (let call = 0; call < 5; call += 1) await client.ping();
       for (let call = 0; call < 5; call += 1) await answerOf(raw, 'GET', '/_ping');
+      for (let call = 0; call < 5; call += 1) {
+        const { answer } = raw.send({ method: 'GET', target: '/_ping', headers: {}, body: null });
+        for await (const _chunk of await answer);
+      }
       expect(peer.connections - before).toBeLessThan(5); // an answer may still be read when the next call goes out
     });
 
@@ -174,11 +178,14 @@ export function describeEngineWay(name: string, stage: () => WayStage, put: () =
       }
     });
 
-    it('carries 50 MB, and holds the engine up while nobody reads', async () => {
+    const asked = async (): Promise<Readable> => {
       const request = raw.request({ method: 'GET', target: '/much', headers: {}, fresh: true });
       request.end();
-      const [message] = (await once(request, 'response')) as [IncomingMessage];
-      message.pause();
+      return ((await once(request, 'response')) as [IncomingMessage])[0].pause();
+    };
+    const sent = (): Promise<Readable> => raw.send({ method: 'GET', target: '/much', headers: {}, body: null }).answer;
+    it.each([['a connection of its own', asked], ['a kept one', sent]])('carries 50 MB over %s, and holds the engine up while nobody reads', async (_what, ask) => {
+      const message = await ask();
       expect(await settled(() => peer.sent)).toBeLessThan(onTheWay);
       let length = 0;
       const hash = createHash('sha256');
@@ -246,10 +253,13 @@ export function describeEngineWay(name: string, stage: () => WayStage, put: () =
       await over;
       await expect(client.ping()).rejects.toMatchObject({ code: 'clusters.unreachable' });
       await expect(answerOf(raw, 'GET', '/_ping')).rejects.toThrow();
+      const whole = { method: 'GET', target: '/_ping', headers: {}, body: null };
+      await expect(raw.send(whole).answer).rejects.toThrow();
       await peer.stop();
       peer = await new Counterpart(peer.path).start();
       await eventually('it answers again', async () => (await client.ping()).apiVersion === '1.41', 60);
       expect((await answerOf(raw, 'GET', '/_ping')).status).toBe(200);
+      expect((await raw.send(whole).answer).statusCode).toBe(200);
     });
   });
 }
