@@ -5,7 +5,7 @@ import { Fuzzer, tell, type FuzzReport } from '../fuzz/fuzzer';
 import { Stage } from '../fuzz/stage';
 
 const setting = (name: string, preset: number): number => Number(process.env[`FUZZ_${name}`] ?? preset);
-const options = { seed: setting('SEED', 20_260), requests: setting('REQUESTS', 10_000), minutes: setting('MINUTES', 60), clients: setting('CLIENTS', 24), batch: setting('BATCH', 5_000) };
+const options = { seed: setting('SEED', 20_260), requests: setting('REQUESTS', 50_000), minutes: setting('MINUTES', 60), clients: setting('CLIENTS', 24), batch: setting('BATCH', 5_000) };
 /** With so many requests every row is asked for often enough to be sure of it. */
 const isWhole = options.requests >= 50_000 && options.minutes >= 10;
 

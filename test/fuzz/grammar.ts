@@ -155,7 +155,7 @@ function plainValue(choices: Choices, row: EngineRow, name: string, parameter: P
       const words: Readonly<Record<string, readonly string[]>> = {
         name: [madeName(choices, account, pool)], path: ['/', '/tmp', '/www/index.html', '/tmp/../tmp'], signal: ['KILL', 'TERM', 'SIGHUP', '0'], tail: ['10', 'all', '0'], since: ['0', '1', ''], until: ['1', '1700000000'], detachKeys: ['ctrl-a', ''],
         ps_args: ['', '-ef', 'aux'], scope: ['local', 'swarm'], fromImage: [pool.images.signed], container: [account.own?.container.name ?? 'x'], term: ['x'], fromSrc: ['-'], names: [pool.images.signed], remote: ['x'],
-        repo: [choices.chance(300) ? strangeRepository(choices, account, pool) : account.repository], tag: row.path.endsWith('/push') ? ['kept', madeTag(choices, account)] : [madeTag(choices, account), madeTag(choices, account), madeTag(choices, account), 'signed'], t: [choices.chance(300) ? `${strangeRepository(choices, account, pool)}:${choices.of(['signed', 'x', madeTag(choices, account)])}` : `${account.repository}:${madeTag(choices, account)}`], dockerfile: ['', 'Dockerfile'], networkmode: ['none', 'bridge', 'default'],
+        repo: [choices.chance(300) ? strangeRepository(choices, account, pool) : account.repository], tag: row.path.endsWith('/push') ? ['kept', madeTag(choices, account)] : [madeTag(choices, account)], t: [choices.chance(300) ? `${strangeRepository(choices, account, pool)}:${choices.of(['signed', 'x', madeTag(choices, account)])}` : `${account.repository}:${madeTag(choices, account)}`], dockerfile: ['', 'Dockerfile'], networkmode: ['none', 'bridge', 'default'],
         version: ['1'], target: [''], cpusetcpus: ['0'],
       };
       return choices.of(words[name] ?? ['', 'x']);
