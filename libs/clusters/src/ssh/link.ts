@@ -194,8 +194,12 @@ class Link implements SshWay {
 
   /** As with sockets of one's own: what nobody waits for does not hold the process. */
   private hold(): void {
-    if ([...this.tunnels].some((tunnel) => tunnel.isHeld)) this.socket?.ref();
-    else this.socket?.unref();
+    for (const { isHeld } of this.tunnels) {
+      if (!isHeld) continue;
+      this.socket?.ref();
+      return;
+    }
+    this.socket?.unref();
   }
 
   private end(error: Error): void {
@@ -288,7 +292,7 @@ class Tunnel extends Duplex {
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
     this.writing = callback;
     this.whenOpen(() => {
-      if (this.isGone) this.written(brokenPipe());
+      if (this.isGone || !this.channel!.writable) this.lose();
       else this.channel!.write(chunk, (error) => this.written(error));
     });
   }

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import Docker from 'dockerode';
 import { pack } from 'tar-stream';
-import { openEngine, type Endpoint } from '@gantry/clusters';
+import { closeSshWays, openEngine, type Endpoint } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
-import { freePort, makePki, savedImage, startEngine, startRegistry, webImage, type LabEngine, type LabRegistry } from '../../../../../test/lab';
+import { freePort, makePki, savedImage, startEngine, startRegistry, startSshd, webImage, type LabEngine, type LabRegistry, type LabSshd } from '../../../../../test/lab';
 import { startGateway, type TestGateway } from './gate';
 
 const image = 'web:1';
@@ -263,10 +263,18 @@ describe.each(clis)('the docker CLI %s', (_version, cli) => {
   });
 });
 
-describe('an engine behind TLS', () => {
+describe.each(['TLS', 'SSH'])('an engine behind %s', (way) => {
   let through: TestGateway;
-  beforeAll(async () => (through = await startGateway(openEngine(secure))));
-  afterAll(() => through?.close());
+  let sshd: LabSshd | undefined;
+  beforeAll(async () => {
+    if (way === 'SSH') sshd = await startSshd({ dir: join(dir, 's') });
+    through = await startGateway(openEngine(sshd ? { kind: 'ssh', address: sshd.address(engine.socketPath), key: sshd.key, hostKey: sshd.hostKeys.ed25519 } : secure));
+  });
+  afterAll(async () => {
+    await through?.close();
+    closeSshWays();
+    await sshd?.stop();
+  });
 
   it('is half-closed and heard to the end, fed and read', async () => {
     const [, cli] = clis[0]!;
@@ -274,17 +282,17 @@ describe('an engine behind TLS', () => {
     const much = randomBytes(1_000_000).toString('base64');
     expect((await docker(cli, ['run', '-i', '--rm', '--entrypoint', 'cat', image], { input: much, env })) === much).toBe(true);
     const id = (await docker(cli, ['create', '--entrypoint', 'cat', image], { env })).trim();
-    writeFileSync(join(dir, 'tls-in'), randomFillSync(Buffer.allocUnsafe(8 * 1024 * 1024)));
-    await docker(cli, ['cp', join(dir, 'tls-in'), `${id}:/tls`], { env });
-    await docker(cli, ['cp', `${id}:/tls`, join(dir, 'tls-out')], { env });
-    expect(readFileSync(join(dir, 'tls-out')).equals(readFileSync(join(dir, 'tls-in')))).toBe(true);
+    writeFileSync(join(dir, `${way}-in`), randomFillSync(Buffer.allocUnsafe(8 * 1024 * 1024)));
+    await docker(cli, ['cp', join(dir, `${way}-in`), `${id}:/tls`], { env });
+    await docker(cli, ['cp', `${id}:/tls`, join(dir, `${way}-out`)], { env });
+    expect(readFileSync(join(dir, `${way}-out`)).equals(readFileSync(join(dir, `${way}-in`)))).toBe(true);
     await docker(cli, ['rm', id], { env });
     expect(through.gate.passed.every(({ status }) => typeof status === 'number')).toBe(true);
   });
 
-  it('is not believed when its certificate is another’s', async () => {
+  it('is not believed when its certificate or key is another’s', async () => {
     const other = await makePki();
-    const wrong = await startGateway(openEngine({ ...secure, ca: other.ca } as Endpoint));
+    const wrong = await startGateway(openEngine(sshd ? { kind: 'ssh', address: sshd.address(engine.socketPath), key: sshd.key, hostKey: '' } : ({ ...secure, ca: other.ca } as Endpoint)));
     try {
       const ran = await new Program(clis[0]![1], ['ps'], { env: { DOCKER_HOST: `tcp://127.0.0.1:${wrong.port}` } }).done;
       expect(ran.err).toContain('does not answer');
