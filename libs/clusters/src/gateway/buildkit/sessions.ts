@@ -51,7 +51,7 @@ const maxSessions = 16;
 /** A session in which nothing is built for so long is ended; milliseconds. */
 const idleMillis = 120_000;
 /** Clients open session and build at the same time: so long a build waits for its session. */
-const arrivalMillis = 10_000;
+const arrivalMillis = 5_000;
 /** So long the refusal of a build waits for it. */
 const settleMillis = 3_000;
 const idForm = /^[A-Za-z0-9._-]{1,64}$/;
