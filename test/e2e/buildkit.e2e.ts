@@ -1,8 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { eventually } from '@gantry/platform/testing';
 import { callEngine } from '../lab';
+import { BuildClient, type Door } from '../lab/build-client';
 import { bundleFiles, Client } from './client';
 import { DockerCli, Gantry, type Api } from './gantry';
 import { ImageShop } from './seeds';
@@ -53,6 +57,32 @@ describe('BuildKit through the gateway', () => {
     expect(out).not.toContain('internal error');
     return out;
   };
+  const door = (who: Client): Door => {
+    const { hostname: host, port } = new URL(gantry.ready!.gateway.replace('tcp:', 'http:'));
+    const pem = (name: string): string => readFileSync(join(who.folder, name), 'utf8');
+    return { host, port: Number(port), ca: pem('ca.pem'), cert: pem('cert.pem'), key: pem('key.pem') };
+  };
+  /** A POST without a body, to its end. */
+  const post = (who: Client, path: string): Promise<{ status: number; text: string }> =>
+    new Promise((resolve, reject) => {
+      const sent = request({ ...door(who), method: 'POST', path: `/v1.41${path}`, agent: false, checkServerIdentity: () => undefined }, (answer) => {
+        let text = '';
+        answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        answer.on('error', reject);
+        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
+      });
+      sent.on('error', reject);
+      sent.end();
+    });
+  /** Whether a program runs on this machine, in whatever container. */
+  const runs = (...argv: string[]): boolean =>
+    readdirSync('/proc').some((pid) => {
+      try {
+        return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${argv.join('\0')}\0`);
+      } catch {
+        return false; // it has ended meanwhile
+      }
+    });
   const inside = (image: string, ...argv: string[]): string => raw.ok(['run', '--rm', '--network', 'none', '--entrypoint', argv[0]!, image, ...argv.slice(1)]);
 
   beforeAll(async () => {
@@ -126,6 +156,56 @@ describe('BuildKit through the gateway', () => {
     built(ann, 'FROM scratch\nCOPY . /here/', ['-o', out], { '.dockerignore': 'note\n', other: 'another' });
     expect(readFileSync(join(out, 'here/other'), 'utf8')).toBe('another');
     expect(() => readFileSync(join(out, 'here/note'))).toThrow('ENOENT');
+  });
+
+  it('lends the keys of an agent', async () => {
+    const agent = createServer().listen(join(scratch, 'agent'));
+    await new Promise((resolve) => agent.once('listening', resolve));
+    const out = built(ann, `FROM ${signed}\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK" && echo an agent > /agent`, ['-t', `${registry}/ann/keys:one`, '--ssh', `default=${join(scratch, 'agent')}`]);
+    agent.close();
+    expect([inside(`${registry}/ann/keys:one`, '/bin/cat', '/agent'), out]).toEqual(['an agent', expect.stringContaining('mount=type=ssh')]);
+  });
+
+  it('ends a build by the name that its owner has given it, and no other', async () => {
+    const seconds = String(100_000 + Math.floor(Math.random() * 100_000));
+    const dockerfile = `FROM ${signed}\nRUN sleep ${seconds}\n`;
+    const { status, client } = await BuildClient.open(door(ann), 'own-session', () => ({ Dockerfile: dockerfile }));
+    const again = await BuildClient.open(door(ann), 'own-session', () => ({}));
+    expect([status, again.status]).toEqual(['101', '409']);
+    const query = (who: string): string => `/build?version=2&remote=client-session&session=own-session&buildid=mine&networkmode=none&t=${registry}/${who}/long:one`;
+    const done = post(ann, query('ann'));
+    await eventually('it runs', () => runs('sleep', seconds), 60);
+    // Another's session is as none, and another's build is not his to end.
+    expect(await post(bob, query('bob'))).toMatchObject({ status: 404, text: expect.stringContaining('no such session') as unknown });
+    expect((await post(bob, '/build/cancel?id=mine')).status).toBeLessThan(300);
+    expect(built(bob, 'FROM scratch\nCOPY note /', ['-t', `${registry}/bob/quick:one`])).toContain('DONE');
+    expect(runs('sleep', seconds)).toBe(true);
+    expect((await post(ann, '/build/cancel?id=mine')).status).toBeLessThan(300);
+    const { text } = await done;
+    expect(text).toContain('error');
+    await eventually('it has ended', () => !runs('sleep', seconds), 60);
+    expect(client.asked.filter((each) => each.endsWith(' dockerfile'))).toHaveLength(1);
+    expect(client.asked.join(' ')).not.toMatch(/Auth|Secrets/);
+    client.close();
+  });
+
+  it('ends with the credential of who builds', async () => {
+    const seconds = String(200_000 + Math.floor(Math.random() * 100_000));
+    const api = await gantry.api('ann', 'ann has a long password');
+    const guest = new Client(gantry.ready!.gateway, await bundleFiles(api), program);
+    const lasting = guest.beginWith({ DOCKER_BUILDKIT: '1' }, 'build', '--progress', 'plain', '--network', 'none', '-t', `${registry}/ann/long:two`, '--no-cache', context(`FROM ${signed}\nRUN sleep ${seconds}\n`));
+    try {
+      await eventually('it runs', () => runs('sleep', seconds), 60);
+      const { body } = await api.get<{ items: { id: string; createdAt: string }[] }>('/api/v1/me/certificates');
+      const [newest] = [...body.items].sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+      expect((await api.send('DELETE', `/api/v1/me/certificates/${newest!.id}`)).status).toBe(204);
+      await lasting.ended(30);
+      await eventually('it has ended on the engine', () => !runs('sleep', seconds), 60);
+    } finally {
+      lasting.kill();
+      guest.remove();
+    }
+    expect(raw.run(['image', 'inspect', `${registry}/ann/long:two`]).code).not.toBe(0);
   });
 
   it('uses the cache of one’s own builds alone', () => {

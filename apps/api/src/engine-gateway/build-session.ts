@@ -15,7 +15,7 @@ const ended = ['grpc-status', 'grpc-message', 'grpc-status-details-bin'];
 const maxStreams = 100;
 const maxHeaderPairs = 64;
 /** What one packet of a synchronisation has at most. */
-const maxPacketBytes = 4 * 1024 * 1024;
+const maxPacketBytes = 2 * 1024 * 1024;
 const fetchMillis = 30_000;
 const openMillis = 15_000;
 /** gRPC's numbers of statuses. */

@@ -155,15 +155,15 @@ export class EngineGateway {
       return await this.rule(ctx, cluster, request);
     } catch (caught) {
       const error = await this.refused(ctx, cluster, request.match, caught);
-      await this.awaitSession(ctx, cluster, request.match);
+      this.refuseSession(ctx, cluster, request.match);
       throw error;
     }
   }
 
-  /** A client whose build is refused before its session is there goes on waiting for the session: the refusal comes after it. */
-  private async awaitSession(ctx: Context, cluster: Cluster, { row, query }: EngineMatch): Promise<void> {
+  /** A client whose build is refused before its session has begun waits for the end of the session, which it leaves to the engine. */
+  private refuseSession(ctx: Context, cluster: Cluster, { row, query }: EngineMatch): void {
     const given = (name: string): string => query.find(([each]) => each === name)?.[1] ?? '';
-    if (row.name === 'POST /build' && given('version') === '2' && given('session') !== '') await this.kits.sessions.settle({ accountId: ctx.actor.id ?? '', clusterId: cluster.id, id: given('session') });
+    if (row.name === 'POST /build' && given('version') === '2' && given('session') !== '') this.kits.sessions.refuse({ accountId: ctx.actor.id ?? '', clusterId: cluster.id, id: given('session') });
   }
 
   /** Puts a refusal on record where the call would have changed something; answers what is thrown. */

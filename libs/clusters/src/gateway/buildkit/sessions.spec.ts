@@ -24,10 +24,8 @@ describe('sessions of BuildKit', () => {
     const sessions = new BuildSessions();
     const own = session();
     const asked = sessions.take(key('s'), never);
-    const settled = sessions.settle(key('s'));
     sessions.keep(key('s'), own);
     expect((await asked).session).toBe(own);
-    await settled;
     const gone = new AbortController();
     const other = expect(sessions.take(key('t'), gone.signal)).rejects.toMatchObject({ code: 'clusters.no-such-object' });
     gone.abort();
@@ -47,6 +45,17 @@ describe('sessions of BuildKit', () => {
     expect(own.ends).toBe(0);
     jest.advanceTimersByTime(2_000);
     expect(own.ends).toBe(1);
+  });
+
+  it('end soon where the build was refused, before they came or after', () => {
+    const sessions = new BuildSessions();
+    const [early, late, other] = [session(), session(), session()];
+    sessions.keep(key('early'), early);
+    sessions.keep(key('other'), other);
+    for (const id of ['early', 'late']) sessions.refuse(key(id));
+    sessions.keep(key('late'), late);
+    jest.advanceTimersByTime(1_001);
+    expect([early.ends, late.ends, other.ends]).toEqual([1, 1, 0]);
   });
 
   it('have one name each, and an end to their number', () => {

@@ -52,8 +52,10 @@ const maxSessions = 16;
 const idleMillis = 120_000;
 /** Clients open session and build at the same time: so long a build waits for its session. */
 const arrivalMillis = 5_000;
-/** So long the refusal of a build waits for it. */
-const settleMillis = 3_000;
+/** So long a session whose build was refused is waited for, and so long it then lasts. */
+const refusedMillis = 30_000;
+const endingMillis = 1_000;
+const maxRefused = 10_000;
 const idForm = /^[A-Za-z0-9._-]{1,64}$/;
 
 interface Held {
@@ -84,6 +86,7 @@ export class BuildSessions {
   private readonly held = new Map<string, Held>();
   private readonly waiting = new Map<string, Set<() => void>>();
   private readonly counts = new Map<string, number>();
+  private readonly refused = new Map<string, NodeJS.Timeout>();
 
   /**
    * Judges the id that a client gives its session, before anything is opened.
@@ -104,6 +107,7 @@ export class BuildSessions {
     this.counts.set(key.accountId, (this.counts.get(key.accountId) ?? 0) + 1);
     this.rest(held);
     for (const arrived of this.waiting.get(name) ?? []) arrived();
+    if (this.refused.has(name)) this.endSoon(held);
     let isKept = true;
     return () => {
       if (!isKept) return;
@@ -139,9 +143,24 @@ export class BuildSessions {
     };
   }
 
-  /** Waits a moment for a session, whether or not it comes. */
-  async settle(key: SessionKey): Promise<void> {
-    if (!this.held.has(nameOf(key))) await this.arrival(nameOf(key), AbortSignal.timeout(settleMillis));
+  /** Ends a session soon, also one that is about to be opened: its build was refused. */
+  refuse(key: SessionKey): void {
+    const name = nameOf(key);
+    const held = this.held.get(name);
+    if (held) {
+      this.endSoon(held);
+      return;
+    }
+    if (this.refused.size >= maxRefused) return;
+    clearTimeout(this.refused.get(name));
+    const timer = setTimeout(() => this.refused.delete(name), refusedMillis);
+    timer.unref();
+    this.refused.set(name, timer);
+  }
+
+  /** Not at once: the answer to the build is on its way. */
+  private endSoon({ session }: Held): void {
+    setTimeout(() => session.end(), endingMillis).unref();
   }
 
   private rest(held: Held): void {

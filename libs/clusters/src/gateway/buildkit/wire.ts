@@ -101,27 +101,39 @@ export function framed(message: Buffer): Buffer {
 
 /** Takes a stream of gRPC's messages apart, at whatever places it comes in pieces. Compressed or longer ones are an error. */
 export class Unframer {
-  private rest: Buffer = Buffer.alloc(0);
+  private rest: Buffer[] = [];
+  private size = 0;
+  /** So many bytes are there when something more can be said. */
+  private wanted = 5;
 
   constructor(private readonly maxBytes: number) {}
 
   /** The messages that are whole by now. @throws WireError */
   add(chunk: Buffer): Buffer[] {
-    this.rest = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
+    this.rest.push(chunk);
+    this.size += chunk.length;
     const messages: Buffer[] = [];
-    while (this.rest.length >= 5) {
-      if (this.rest[0] !== 0) throw new WireError('it is compressed, which nobody asked for');
-      const length = this.rest.readUInt32BE(1);
+    // Put together only when it is enough: a message that comes a byte at a time is not copied each time.
+    if (this.size < this.wanted) return messages;
+    let rest = Buffer.concat(this.rest);
+    this.wanted = 5;
+    while (rest.length >= 5) {
+      if (rest[0] !== 0) throw new WireError('it is compressed, which nobody asked for');
+      const length = rest.readUInt32BE(1);
       if (length > this.maxBytes) throw new WireError(`it has more than ${this.maxBytes} bytes`);
-      if (this.rest.length < 5 + length) break;
-      messages.push(this.rest.subarray(5, 5 + length));
-      this.rest = this.rest.subarray(5 + length);
+      this.wanted = 5 + length;
+      if (rest.length < this.wanted) break;
+      messages.push(rest.subarray(5, this.wanted));
+      rest = rest.subarray(this.wanted);
+      this.wanted = 5;
     }
+    this.rest = rest.length === 0 ? [] : [rest];
+    this.size = rest.length;
     return messages;
   }
 
   /** Whether nothing is left of a message that has begun. */
   get isEven(): boolean {
-    return this.rest.length === 0;
+    return this.size === 0;
   }
 }
