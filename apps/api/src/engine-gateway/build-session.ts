@@ -129,7 +129,7 @@ export class ClientSession implements BuildSession {
     const allowed = new Set(offered);
     server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, rawHeaders: string[]) => {
       stream.on('error', ignore); // followed by `close`
-      this.serve(stream, headers, rawHeaders, allowed, rules.dockerfile);
+      guarded(stream, () => this.serve(stream, headers, rawHeaders, allowed, rules.dockerfile));
     });
     const close = (): void => {
       this.opened.delete(close);
@@ -194,8 +194,7 @@ export class ClientSession implements BuildSession {
     asked.once('close', () => {
       if (!asked.readableEnded) cut();
     });
-    asked.once('response', (head, flags) => {
-      if (stream.closed) return;
+    asked.once('response', (head, flags) => guarded(stream, () => {
       if (head[':status'] !== 200) {
         refuse(stream, broken, 'the client does not speak gRPC');
         asked.close(constants.NGHTTP2_CANCEL);
@@ -207,9 +206,22 @@ export class ClientSession implements BuildSession {
         return;
       }
       respond(stream, () => asked.pipe(stream), () => trailers, pick(head, answered));
-    });
+    }));
     asked.once('trailers', (last) => (trailers = pick(last, ended)));
     stream.pipe(asked);
+  }
+}
+
+/**
+ * Does something with a stream that may be over by now, with what the other side has said: Node throws at calls on what has ended, and at headers
+ * that it would not write. The stream ends then, and nothing else.
+ */
+function guarded(stream: ServerHttp2Stream, work: () => void): void {
+  if (stream.destroyed || stream.closed) return;
+  try {
+    work();
+  } catch {
+    if (!stream.closed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 }
 
@@ -219,13 +231,13 @@ function pick(headers: IncomingHttpHeaders, names: readonly string[]): OutgoingH
 
 function respond(stream: ServerHttp2Stream, begin: () => unknown, trailers: () => OutgoingHttpHeaders = () => ({ 'grpc-status': '0' }), headers: OutgoingHttpHeaders = { 'content-type': 'application/grpc' }): void {
   stream.respond({ ':status': 200, ...headers }, { waitForTrailers: true });
-  stream.once('wantTrailers', () => stream.sendTrailers(trailers()));
+  stream.once('wantTrailers', () => guarded(stream, () => stream.sendTrailers(trailers())));
   begin();
 }
 
 function refuse(stream: ServerHttp2Stream, status: string, message: string): void {
   stream.resume();
-  if (!stream.closed) stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': status, 'grpc-message': message }, { endStream: true });
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': status, 'grpc-message': message }, { endStream: true });
 }
 
 /** Gives files out of memory. */
@@ -260,9 +272,9 @@ function upgraded(engine: RawEngine, target: string, headers: OutgoingHttpHeader
     };
     const abort = (): void => fail(new Error('no answer in time'));
     until.addEventListener('abort', abort, { once: true });
-    request.once('error', fail);
+    request.on('error', fail);
     request.once('response', (message) => {
-      message.resume();
+      message.on('error', ignore).resume();
       fail(new Error(`the engine answers ${message.statusCode} to an upgrade`));
     });
     request.once('upgrade', (_message, duplex, head) => {

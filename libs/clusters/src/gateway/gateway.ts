@@ -599,8 +599,9 @@ export class EngineGateway {
     const { session, done } = await this.kits.sessions.take({ accountId, clusterId: cluster.id, id: kit.session }, signal);
     try {
       const ignoring = `${kit.dockerfile}.dockerignore`;
-      const files = await session.fetch('dockerfile', [kit.dockerfile, ...(kit.dockerfile === 'Dockerfile' ? ['dockerfile'] : []), ignoring], maxDockerfileBytes, signal);
-      const text = files.get(kit.dockerfile) ?? (kit.dockerfile === 'Dockerfile' ? files.get('dockerfile') : undefined);
+      const files = await session.fetch('dockerfile', [kit.dockerfile, ignoring], maxDockerfileBytes, signal);
+      let text = files.get(kit.dockerfile);
+      if (text === undefined && kit.dockerfile === 'Dockerfile') text = (await session.fetch('dockerfile', ['dockerfile'], maxDockerfileBytes, signal)).get('dockerfile');
       if (text === undefined) throw clustersProblem('spec-invalid', { detail: `There is no ${kit.dockerfile}.` });
       const { Os: os = 'linux', Arch: arch = 'amd64' } = await engine.version();
       const pulls: KitPull[] = [];
