@@ -291,6 +291,7 @@ export class EngineGateway {
           this.requireAtHome(call);
           // Builds are known by names of ours, made of the account and of what it calls them.
           const { build } = this.kits.salt(ctx.actor.id ?? '', cluster.id, queryValues(ruling.query, 'id')[0] ?? '');
+          if (!this.kits.isUnderWay(build)) throw clustersProblem('no-such-object', { detail: 'No such build of yours is under way.' });
           call.query = withQuery(ruling.query, { id: build });
           return;
         }
@@ -596,8 +597,15 @@ export class EngineGateway {
   private async prepareKit(call: Call, kit: KitBuild, version: number, raw: RawEngine, signal: AbortSignal): Promise<{ target: string; release: () => void }> {
     const { ctx, cluster, engine } = call;
     const accountId = ctx.actor.id ?? '';
-    const { session, done } = await this.kits.sessions.take({ accountId, clusterId: cluster.id, id: kit.session }, signal);
+    const ended = this.kits.begin(this.kits.salt(accountId, cluster.id, queryValues(call.ruling.query, 'buildid')[0] ?? '').build);
+    let done = ended;
     try {
+      const taken = await this.kits.sessions.take({ accountId, clusterId: cluster.id, id: kit.session }, signal);
+      done = () => {
+        taken.done();
+        ended();
+      };
+      const { session } = taken;
       const ignoring = `${kit.dockerfile}.dockerignore`;
       const files = await session.fetch('dockerfile', [kit.dockerfile, ignoring], maxDockerfileBytes, signal);
       let text = files.get(kit.dockerfile);

@@ -20,12 +20,33 @@ const maxLineBytes = 256 * 1024;
 /** What builds by BuildKit need besides the gateway's rules: sessions, images on the node before the build begins, and caches kept apart. */
 @Injectable()
 export class KitBuilds {
+  /** Builds under way, by the engine's names of them. */
+  private readonly underWay = new Map<string, number>();
+
   constructor(readonly sessions: BuildSessions, private readonly credentials: PullCredentials, private readonly sealer: Sealer) {}
 
   /** See `kitQuery`. @param build the client's own name of the build */
   salt(accountId: string, clusterId: string, build: string): KitSalt {
     const of = (purpose: string, more = ''): string => this.sealer.hash(`${clusterId}/${accountId}/${more}`, purpose).slice(0, 40);
     return { host: of('build-cache'), mounts: of('build-mounts'), build: of('build-id', build) };
+  }
+
+  /** Notes that a build has begun, until what it answers is called. */
+  begin(build: string): () => void {
+    this.underWay.set(build, (this.underWay.get(build) ?? 0) + 1);
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      const left = (this.underWay.get(build) ?? 1) - 1;
+      if (left > 0) this.underWay.set(build, left);
+      else this.underWay.delete(build);
+    };
+  }
+
+  /** Whether a build of this name is under way in this process. */
+  isUnderWay(build: string): boolean {
+    return this.underWay.has(build);
   }
 
   /** By which the engine knows a client's folder again: never that of another account. */
