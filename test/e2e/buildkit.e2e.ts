@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { eventually } from '@gantry/platform/testing';
-import { callEngine } from '../lab';
+import { callEngine, pushImage, startRegistry, webImage } from '../lab';
 import { BuildClient, type Door } from '../lab/build-client';
 import { bundleFiles, Client } from './client';
 import { DockerCli, Gantry, type Api } from './gantry';
@@ -206,6 +206,22 @@ describe('BuildKit through the gateway', () => {
       guest.remove();
     }
     expect(raw.run(['image', 'inspect', `${registry}/ann/long:two`]).code).not.toBe(0);
+  });
+
+  it('begins with images of other registries for who was given them, whatever the node calls so', async () => {
+    const elsewhere = await startRegistry({ dir: join(scratch, 'registry') });
+    const boss = new Client(gantry.ready!.gateway, await bundleFiles(admin), program);
+    try {
+      await pushImage(await webImage({ version: 'elsewhere' }), { url: elsewhere.url, repository: 'x/y', reference: 'one' });
+      const foreign = `${elsewhere.host}/x/y:one`;
+      raw.ok(['tag', unsigned, foreign]);
+      built(boss, `FROM ${foreign}\nRUN echo $VERSION > /version\n`, ['-t', `${registry}/admin/from:one`]);
+      expect(inside(`${registry}/admin/from:one`, '/bin/cat', '/version')).toBe('elsewhere');
+      expect(refused(ann, `FROM ${foreign}`)).toContain('is not from');
+    } finally {
+      boss.remove();
+      await elsewhere.stop();
+    }
   });
 
   it('uses the cache of one’s own builds alone', () => {
