@@ -92,6 +92,13 @@ export interface World {
   send(raw: Buffer | string, as?: Credentials, end?: boolean): Promise<Reply>;
   /** One request; a body that is no string or buffer is sent as JSON. */
   call(method: string, target: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  /**
+   * A build by BuildKit from a session of hers, whose client answers with these files when it is asked for a folder the first time (0) and later.
+   * @param query in place of a name for the image and no network
+   */
+  build(folders: (folder: string, time: number) => Record<string, string>, query?: string): Promise<Reply>;
+  /** Opens a session of BuildKit as bob; answers its name. */
+  foreignSession(): Promise<string>;
   /** `Version.Index` and spec of a service, as its owner can read them. */
   service(id: string): Promise<{ version: number; spec: Json }>;
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { eventually } from '@gantry/platform/testing';
 import { container, exchange, service, v, type Attempt, type Credentials, type Images, type Json, type Reply, type World } from '../bypass/book';
 import { callEngine, makePki } from '../lab';
+import { BuildClient } from '../lab/build-client';
 import { differences, engineAt, removeSeen, viewEngine, type Listed, type View } from './engine-view';
 import { DockerCli, Gantry, type Api } from './gantry';
 import { bundleOf, ImageShop, makeThings, ok, settle, type Caller } from './seeds';
@@ -21,6 +22,8 @@ describe('the book of bypasses', () => {
   /** Strings that ann must not get to see. */
   const hidden = new Set<string>();
   let first: View;
+  /** bob's, whose files are his. */
+  let kit: BuildClient | undefined;
   const scratch = mkdtempSync(join(tmpdir(), 'gantry-bypass-'));
   const engine = <T = Json>(method: string, path: string, body?: unknown): Promise<T> => engineAt(socket)<T>(method, path, body);
   const view = (): Promise<View> => viewEngine(engine);
@@ -123,7 +126,27 @@ describe('the book of bypasses', () => {
 
     let count = 0;
     const call = as(ann);
+    const secret = canary();
     world = {
+      async foreignSession() {
+        kit?.close();
+        const session = randomBytes(12).toString('hex');
+        ({ client: kit } = await BuildClient.open({ ...to, ...bob }, session, () => ({ Dockerfile: `FROM scratch\nLABEL secret=${secret}\nCOPY Dockerfile /\n` })));
+        return session;
+      },
+      async build(folders, query = `networkmode=none&t=${encodeURIComponent(`${registry}/ann/kit:${++count}`)}`) {
+        const session = randomBytes(12).toString('hex');
+        const { status, client } = await BuildClient.open({ ...to, ...ann }, session, folders);
+        try {
+          expect(status).toBe('101');
+          const has = (name: string): string => (new RegExp(`(?:^|&)${name}=`).test(query) ? '' : name);
+          const rest = Object.entries({ version: '2', remote: 'client-session', session }).filter(([name]) => has(name)).map(([name, value]) => `&${name}=${value}`).join('');
+          const reply = await call('POST', `${v}/build?${query}${rest}`);
+          return { ...reply, sent: `${reply.sent}${Object.values(folders('dockerfile', 0)).join('\n')}` };
+        } finally {
+          client.close();
+        }
+      },
       registry, address, images, own, oldService: String(old['ID']), foreign, node: node!.ID, nodeVersion: node!.Version.Index,
         swarmVersion: Version.Index, token: admin.token!, forged: await (await makePki()).client('admin'),
       count: () => ++count,
@@ -140,6 +163,7 @@ describe('the book of bypasses', () => {
     first = await view();
   }, 400_000);
   afterAll(async () => {
+    kit?.close();
     raw?.remove();
     await gantry.remove();
     rmSync(scratch, { recursive: true, force: true });
@@ -188,6 +212,17 @@ describe('the book of bypasses', () => {
     const pulled = await call('POST', `${v}/images/create?fromImage=${encodeURIComponent(images.unsigned)}`, undefined,
       { 'X-Registry-Auth': world.registryAuth });
     expect([pulled.status, pulled.body]).toEqual([200, expect.stringContaining(images.unsignedDigest)]);
+    await eventually('nothing of it is left', async () => differences(before, await view()).length === 0, 20);
+  });
+
+  it('builds from sessions', async () => {
+    const before = await view();
+    const { images } = world;
+    const reply = await world.build(() => ({ Dockerfile: `FROM ${images.signed}\nCOPY Dockerfile /\n` }));
+    expect([reply.status, reply.body]).toEqual([200, expect.stringContaining('moby.image.id')]);
+    const after = await view();
+    expect(differences(before, after)).not.toEqual([]);
+    await takeAway(before, after);
     await eventually('nothing of it is left', async () => differences(before, await view()).length === 0, 20);
   });
 

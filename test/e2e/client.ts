@@ -58,7 +58,12 @@ export class Client {
 
   /** Begins something that lasts. */
   begin(...argv: string[]): Lasting {
-    return new Lasting(this.program, argv, this.env);
+    return this.beginWith({}, ...argv);
+  }
+
+  /** The same with more in its environment. */
+  beginWith(env: Record<string, string>, ...argv: string[]): Lasting {
+    return new Lasting(this.program, argv, { ...this.env, ...env });
   }
 
   login(registry: string, username: string, password: string): void {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '@gantry/platform/testing';
@@ -184,6 +184,25 @@ suite(`two generations of engines${typeof newer === 'string' ? ` (skipped: ${new
     expect(cli.refused('run', '-d', '--network', 'none', 'alpine')).toContain('is not from');
     expect(everything()).toEqual(before);
     expect(cli.ok('ps', '-aq')).toBe('');
+  }, 300_000);
+
+  it('the elder CLI builds by BuildKit on the newer engine', async () => {
+    const cli = await client(elderCli, 'newer');
+    const folder = join(scratch, 'kit');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'note'), 'a note');
+    const site = `${gantry.ready!.registry}/ann/kit:one`;
+    const build = (dockerfile: string): { code: number | null; stderr: string } => {
+      writeFileSync(join(folder, 'Dockerfile'), dockerfile);
+      return cli.run(['build', '--progress', 'plain', '--network', 'none', '-t', site, '--secret', `id=word,src=${join(folder, 'note')}`, folder], { env: { DOCKER_BUILDKIT: '1' }, seconds: 120 });
+    };
+    const { code, stderr } = build(`FROM ${image} AS base\nCOPY note /note\nFROM base\nRUN --mount=type=secret,id=word --mount=type=bind,from=base,source=/note,target=/x cat /run/secrets/word /x > /both\nCOPY --from=${image} --link /etc/hostname* /copied/\n`);
+    expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+    expect(raws['newer']!.ok(['run', '--rm', '--network', 'none', '--entrypoint', '/bin/cat', site, '/both'])).toBe('a notea note');
+    for (const [dockerfile, said] of [[`FROM ${image}\nRUN <<E\necho x\nE`, 'documents'], [`# syntax=docker/dockerfile:1\nFROM ${image}`, 'drop the line'], [`FROM ${image}\nRUN --network=host true`, 'image:build:host-network'], ['FROM alpine', 'is not from']] as const) {
+      const refused = build(dockerfile);
+      expect([dockerfile, refused.code, refused.stderr]).toEqual([dockerfile, 1, expect.stringContaining(said)]);
+    }
   }, 300_000);
 
   it.each([24, 30, 40])('clients of API 1.%i read and make', async (minor) => {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex, Readable, Transform, Writable } from 'node:stream';
 import { clustersProblem, knownVersion, type Passage, type RawAnswer, type RawEngine } from '@gantry/clusters';
 import { Problem } from '@gantry/platform';
+import { ClientSession } from './build-session';
 
 /** How long what may last; milliseconds. */
 export interface TransportLimits {
@@ -41,6 +42,8 @@ const maxWaitingBytes = 512 * 1024;
 const slowRead = /^\/v1\.\d+\/(?:system\/df|images\/search|distribution\/|containers\/[^/?]+\/(?:changes|top))|[?&]size=1/;
 /** What a connection fails with that the engine ended while nothing was asked on it. */
 const staleCodes: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+/** What a session's client may say to have. */
+const maxMethods = 64;
 /** A question whether the caller may go on that has no answer after so many rounds is answered: no. */
 const maxUnanswered = 10;
 
@@ -64,6 +67,7 @@ interface Answer {
 export async function pass(engine: RawEngine, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits = transportLimits): Promise<void> {
   let status: number | null = null;
   let cut = (): unknown => response.destroy();
+  let release = ignore;
   const uploads = passage.body === 'stream' && passage.connection !== 'hijack';
   const stop = watch(passage, limits, request.socket, { uploads: () => uploads && !request.complete, waits: () => response.writableNeedDrain || request.socket.writableNeedDrain, cut: () => cut() });
   try {
@@ -71,7 +75,10 @@ export async function pass(engine: RawEngine, request: IncomingMessage, response
       status = await answerOwn(passage.answer, request, response);
       return;
     }
-    const answer = await ask(engine, { caller: response, input: uploads ? request : null, upgrade: passage.connection === 'hijack' ? 'tcp' : null, headers: {} }, passage, limits);
+    const prepared = passage.prepare ? await prepare(passage.prepare, engine, response) : null;
+    if (prepared) ({ release } = prepared);
+    const question = prepared ? { ...passage, target: prepared.target } : passage;
+    const answer = await ask(engine, { caller: response, input: uploads ? request : null, upgrade: passage.connection === 'hijack' ? 'tcp' : null, headers: {} }, question, limits);
     if (!answer) return;
     status = answer.message.statusCode ?? 0;
     if (!answer.duplex) await reply(answer.message, request, response, passage, limits);
@@ -84,7 +91,20 @@ export async function pass(engine: RawEngine, request: IncomingMessage, response
     }
   } finally {
     stop();
+    release();
     passage.ended?.(status);
+  }
+}
+
+/** Does what precedes the call; who does it is told when the caller goes. */
+async function prepare(work: NonNullable<Passage['prepare']>, engine: RawEngine, response: ServerResponse): Promise<{ target: string; release: () => void }> {
+  const gone = new AbortController();
+  const leave = (): void => gone.abort();
+  response.once('close', leave);
+  try {
+    return await work(engine, gone.signal);
+  } finally {
+    response.off('close', leave);
   }
 }
 
@@ -100,6 +120,11 @@ export async function passDuplex(engine: RawEngine, request: IncomingMessage, so
   let cut = (): unknown => socket.destroy();
   const stop = watch(passage, limits, socket, { uploads: () => false, waits: () => socket.writableNeedDrain, cut: () => cut() });
   try {
+    if (passage.session) {
+      status = 101;
+      await attend(passage.session, request, socket, begun, (end) => (cut = end));
+      return;
+    }
     const upgrade = passage.connection === 'websocket' ? 'websocket' : passage.connection === 'upgrade' ? 'h2c' : 'tcp';
     const answer = await ask(engine, { caller: socket, input: null, upgrade, headers: upgradeHeaders(request, passage) }, passage, limits);
     if (!answer) return;
@@ -121,6 +146,28 @@ export async function passDuplex(engine: RawEngine, request: IncomingMessage, so
     stop();
     passage.ended?.(status);
   }
+}
+
+/**
+ * Takes a connection over as a session of BuildKit, and looks after it until it ends.
+ * @throws clusters.spec-invalid where the client speaks before it is asked; what `keep` throws
+ */
+async function attend(keep: NonNullable<Passage['session']>, request: IncomingMessage, socket: Socket, begun: () => void, cuts: (end: () => void) => void): Promise<void> {
+  if (socket.destroyed) return;
+  if (socket.readableLength > 0) throw clustersProblem('spec-invalid', { detail: 'A session’s client waits until it is asked.' });
+  begun();
+  socket.write(headLines('101 Switching Protocols', { connection: 'Upgrade', upgrade: 'h2c' }), 'latin1');
+  const session = new ClientSession(socket, String(request.headers['x-docker-expose-session-sharedkey'] ?? ''), (request.headersDistinct['x-docker-expose-session-grpc-method'] ?? []).slice(0, maxMethods));
+  let release: () => void;
+  try {
+    release = keep(session);
+  } catch (error) {
+    session.end();
+    throw error;
+  }
+  cuts(() => session.end());
+  await new Promise<void>((resolve) => session.onEnd(resolve));
+  release();
 }
 
 /** Answers in the engine's place; what goes on when the caller goes is told so. */
@@ -303,7 +350,7 @@ function returning(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
 async function reply(answer: Message, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
   let status = answer.statusCode ?? 0;
   const headers = returning(answer.headers);
-  // By this clients choose how to build; BuildKit is not passed on.
+  // By this clients choose how to build where nobody has said; BuildKit's newer ones would need what is not passed on.
   if (headers['builder-version'] !== undefined) headers['builder-version'] = '1';
   if (!request.complete && hasBody(request)) headers['connection'] = 'close'; // answered before the body was through
   if (passage.whole) {

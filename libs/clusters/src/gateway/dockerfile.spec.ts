@@ -68,6 +68,6 @@ describe('readDockerfile', () => {
 });
 
 describe('readTriggers', () => {
-  it('finds what they copy from and fetch', () => expect(readTriggers([`COPY --from=${reg}/a / /`, 'COPY --from=0 / /', 'ADD http://a /', 'RUN x'])).toEqual({ images: [{ reference: `${reg}/a`, how: 'copy' }], fetches: ['ADD http://a /'] }));
+  it('finds what they copy from and fetch', () => expect(readTriggers([`COPY --from=${reg}/a / /`, 'COPY --from=0 / /', 'ADD http://a /', 'RUN x'])).toEqual({ images: [{ reference: `${reg}/a`, how: 'copy' }], fetches: ['ADD http://a /'], hostNetworks: [] }));
   it.each([['two'], ['RUN a\nADD http://a /'], [''], ['ONBUILD RUN x'], ['FROM x']])('refuses %j', (trigger) => expect(() => readTriggers([trigger])).toThrow(expect.objectContaining({ code: 'clusters.spec-invalid' })));
 });

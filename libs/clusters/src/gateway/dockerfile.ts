@@ -1,4 +1,5 @@
 import { clustersProblem } from '../problems';
+import { judgedFlags, refuseDocuments, type KitOptions } from './buildkit/instructions';
 
 /** An image that a Dockerfile names. `base`: its programs run in the build; `copy`: its files are read. */
 export interface NamedImage {
@@ -12,6 +13,8 @@ export interface DockerfilePlan {
   images: readonly NamedImage[];
   /** Instructions by which the engine itself fetches something, or could. */
   fetches: readonly string[];
+  /** Instructions that run in the host's network, which BuildKit has. */
+  hostNetworks: readonly string[];
   /** The text with each image in other words: one instruction a line, without comments. `pin` answers what stands for an image. */
   write(pin: (reference: string) => string): string;
 }
@@ -21,6 +24,9 @@ interface Stages {
   /** Names of the stages before, in lower case. */
   names: ReadonlySet<string>;
   count: number;
+  /** Where BuildKit reads it; null: the classic builder. */
+  kit: KitOptions | null;
+  hostNetworks: string[];
 }
 
 type Part = string | NamedImage;
@@ -34,24 +40,29 @@ const continuation = /\\[ \t]*$/;
 const strangeBlanks = /[\u0085\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u3000\ufeff]/;
 const plainFlag = /^--[a-z][a-z-]*(?:=[^\s"'\\\u0080-\uffff]*)?$/;
 const stageForm = /^[a-z][a-z0-9_.-]*$/;
+/** What BuildKit may take for an address without a scheme, besides what the classic builder does. */
+const addressLike = /[:@]|(?:^|[\s"])github\.com\/|\.git(?:$|[\s"#])/;
 const variable = /\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-+])([^${}]*))?\})/g;
 
 /**
  * Reads a Dockerfile as engines do, and answers what it asks for. What goes to the engine is our own writing of it, so that the engine can
  * read nothing that was not read here. Forms whose meaning depends on more than the text are refused.
  * @param buildArgs `--build-arg`, by name; null: given without a value
+ * @param kit for BuildKit, whose grammar has more
  * @throws clusters.spec-invalid
  */
-export function readDockerfile(text: string, buildArgs: Readonly<Record<string, string | null>> = {}): DockerfilePlan {
-  const args = new Map<string, string>();
+export function readDockerfile(text: string, buildArgs: Readonly<Record<string, string | null>> = {}, kit: KitOptions | null = null): DockerfilePlan {
+  const args = new Map<string, string>(Object.entries(kit?.args ?? {}));
   const names = new Set<string>();
   const lines: Part[][] = [];
   const fetches: string[] = [];
+  const hostNetworks: string[] = [];
   let count = 0;
-  for (const line of logicalLines(text)) {
+  for (const line of logicalLines(text, kit)) {
     const { word, rest } = takeApart(line);
     if (word === 'FROM') {
       const { flags, rest: tail } = takeFlags(line, rest);
+      if (kit) judgedFlags(line, 'FROM', flags);
       const words = tail.split(/[ \t\v\f\r]+/).filter((each) => each !== '');
       const [name = '', as, stage, ...more] = words;
       if (more.length > 0 || (as !== undefined && (as.toUpperCase() !== 'AS' || stage === undefined))) throw wrong(line, 'FROM takes an image, and a name for the stage after AS');
@@ -70,36 +81,40 @@ export function readDockerfile(text: string, buildArgs: Readonly<Record<string, 
       lines.push([line]);
       continue;
     }
-    lines.push(readInstruction(line, { names, count }, false, fetches));
+    lines.push(readInstruction(line, { names, count, kit, hostNetworks }, false, fetches));
   }
   if (count === 0) throw clustersProblem('spec-invalid', { detail: 'The Dockerfile has no FROM.' });
   const images = lines.flat().filter((part) => typeof part !== 'string');
-  return { images, fetches, write: (pin) => lines.map((parts) => `${parts.map((part) => (typeof part === 'string' ? part : pin(part.reference))).join('')}\n`).join('') };
+  return { images, fetches, hostNetworks, write: (pin) => lines.map((parts) => `${parts.map((part) => (typeof part === 'string' ? part : pin(part.reference))).join('')}\n`).join('') };
 }
 
 /**
  * What the triggers (ONBUILD) of a base image ask for: they run as if they stood in the Dockerfile, but can't be written anew.
  * @throws clusters.spec-invalid
  */
-export function readTriggers(triggers: readonly string[]): Pick<DockerfilePlan, 'images' | 'fetches'> {
+export function readTriggers(triggers: readonly string[], kit: KitOptions | null = null): Pick<DockerfilePlan, 'images' | 'fetches' | 'hostNetworks'> {
   const fetches: string[] = [];
   const images: NamedImage[] = [];
+  const hostNetworks: string[] = [];
   for (const trigger of triggers) {
-    const [line, ...more] = logicalLines(trigger);
+    const [line, ...more] = logicalLines(trigger, kit);
     if (line === undefined || more.length > 0) throw clustersProblem('spec-invalid', { detail: 'A trigger (ONBUILD) of the base image is not one instruction.' });
-    images.push(...readInstruction(line, { names: new Set(), count: Infinity }, true, fetches).filter((part) => typeof part !== 'string'));
+    images.push(...readInstruction(line, { names: new Set(), count: Infinity, kit, hostNetworks }, true, fetches).filter((part) => typeof part !== 'string'));
   }
-  return { images, fetches };
+  return { images, fetches, hostNetworks };
 }
 
 function readInstruction(line: string, stages: Stages, triggered: boolean, fetches: string[]): Part[] {
   const { word, rest } = takeApart(line);
+  const { kit } = stages;
+  if (kit) refuseDocuments(line, word, rest);
   if (/(?:^|[\s\u0085])\d*<<(?!<)/.test(rest) && ['RUN', 'COPY', 'ADD'].includes(word)) throw wrong(line, 'documents in the Dockerfile (<<) need BuildKit, which is not passed on');
   switch (word) {
     case 'COPY':
     case 'ADD': {
       const { flags, rest: sources } = takeFlags(line, rest);
-      if (word === 'ADD' && couldFetch(sources)) fetches.push(line);
+      if (kit) judgedFlags(line, word, flags);
+      if (word === 'ADD' && (couldFetch(sources) || (kit && addressLike.test(sources)))) fetches.push(line);
       const parts: Part[] = [word];
       for (const flag of flags) {
         if (!flag.startsWith('--from')) parts.push(` ${flag}`);
@@ -107,11 +122,21 @@ function readInstruction(line: string, stages: Stages, triggered: boolean, fetch
       }
       return [...parts, ` ${sources}`];
     }
+    case 'RUN': {
+      if (!kit) return [line];
+      const { flags, rest: command } = takeFlags(line, rest, true);
+      const { mounts, network, hasHostNetwork } = judgedFlags(line, 'RUN', flags);
+      if (hasHostNetwork) stages.hostNetworks.push(line);
+      // A mount knows stages by their names alone: a number is an image.
+      const source = (from: string): Part => (from === 'scratch' ? from : stageOrImage(line, `--from=${from}`, { ...stages, count: 0 }));
+      const options = mounts.flatMap(({ before, from }): Part[] => [` ${before}`, ...(from === null ? [] : [',from=', source(from)])]);
+      return ['RUN', ...options, network === null ? '' : ` --network=${network}`, ` ${command}`];
+    }
     case 'ONBUILD': {
       const inner = takeApart(rest).word;
       if (triggered || ['ONBUILD', 'FROM', 'MAINTAINER'].includes(inner)) throw wrong(line, `ONBUILD takes no ${inner}`);
       // In another build the names of stages mean others; their numbers are of stages in any.
-      return ['ONBUILD ', ...readInstruction(rest, { names: new Set(), count: Infinity }, true, fetches)];
+      return ['ONBUILD ', ...readInstruction(rest, { names: new Set(), count: Infinity, kit, hostNetworks: stages.hostNetworks }, true, fetches)];
     }
     case 'FROM':
       throw wrong(line, 'FROM is no trigger');
@@ -176,11 +201,14 @@ function takeApart(line: string): { word: string; rest: string } {
   return { word: name, rest };
 }
 
-function takeFlags(line: string, text: string): { flags: string[]; rest: string } {
-  if (strangeBlanks.test(text)) throw wrong(line, 'write blanks as blanks');
+/** @param isCommand what follows is a program's, which may have whatever characters, and options of its own */
+function takeFlags(line: string, text: string, isCommand = false): { flags: string[]; rest: string } {
+  if (!isCommand && strangeBlanks.test(text)) throw wrong(line, 'write blanks as blanks');
   const flags: string[] = [];
   let rest = text;
-  while (rest.startsWith('-')) {
+  for (;;) {
+    if (isCommand && strangeBlanks.test(rest[0] ?? '')) throw wrong(line, 'write blanks as blanks');
+    if (!rest.startsWith(isCommand ? '--' : '-')) break;
     const [, flag = '', more = ''] = /^([^ \t\v\f\r]+)[ \t\v\f\r]*(.*)$/s.exec(rest) ?? [];
     if (!plainFlag.test(flag)) throw wrong(line, 'write the options plainly: --name=value');
     flags.push(flag);
@@ -190,12 +218,15 @@ function takeFlags(line: string, text: string): { flags: string[]; rest: string 
 }
 
 /** Instructions, each as one line: comments and empty lines left out, continued lines joined. */
-function logicalLines(text: string): string[] {
+function logicalLines(text: string, kit: KitOptions | null): string[] {
   if (text.includes('\0')) throw clustersProblem('spec-invalid', { detail: 'The Dockerfile has a NUL character.' });
   const physical = text.replace(/^\ufeff/, '').split('\n').map((line) => line.replace(/\r$/, ''));
   for (const line of physical) {
     const [, name = '', value = ''] = /^#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$/.exec(line) ?? [];
     if (name === '') break;
+    if (kit && name.toLowerCase() === 'syntax') {
+      throw clustersProblem('spec-invalid', { detail: `The Dockerfile’s first lines ask for ${value.slice(0, 120)} to read it, a program that could do whatever it likes with the build; drop the line “# syntax=…”: the engine’s own reader takes it then.` });
+    }
     if (name.toLowerCase() === 'escape' && value !== '\\') throw clustersProblem('spec-invalid', { detail: 'The Dockerfile’s escape character must be the backslash.' });
   }
   const lines: string[] = [];

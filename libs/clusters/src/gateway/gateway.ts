@@ -9,6 +9,7 @@ import type { EngineMatch } from '../engine-api/match';
 import { ruleOnCall, type EngineRuling } from '../engine-api/rule';
 import type { EngineKind, ImageName, Value } from '../engine-api/shape';
 import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
+import type { RawEngine } from '../engine.raw';
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
 import { AnswerFilters } from './filters';
@@ -18,8 +19,12 @@ import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './
 import { claimLabel, Ownership } from './ownership';
 import type { ClusterOwnership, OwnedKind } from './ownership-index';
 import type { Passage } from './passage';
+import { KitBuilds, type KitPull } from './buildkit/kit-builds';
+import { isKitBuild, kitQuery, readKitBuild, type KitBuild } from './buildkit/parameters';
+import { platformArgs, type KitOptions } from './buildkit/instructions';
+import { sessionMethods, type SessionKey } from './buildkit/sessions';
 import { dockerfilePaths, judgedContext } from './build-context';
-import { readDockerfile, readTriggers } from './dockerfile';
+import { maxDockerfileBytes, readDockerfile, readTriggers } from './dockerfile';
 import { buildArgsOf, namingRows, parseForeign, remedy } from './images';
 import { GatewayImages } from './ports';
 import { OwnPrune } from './prune';
@@ -45,6 +50,8 @@ export interface GatewayRequest {
   registryAuth: string | undefined;
   /** `X-Registry-Config` as sent. */
   registryConfig?: string | undefined;
+  /** `X-Docker-Expose-Session-Uuid` and `-Sharedkey` as sent. */
+  session?: { id: string; sharedKey: string };
 }
 
 interface Check {
@@ -83,6 +90,8 @@ interface Call {
   written: { reference: string; path: string }[];
   /** The query that goes on, where it is another than the ruling's. */
   query: string | null;
+  /** A build by BuildKit. */
+  kit: KitBuild | null;
   /** What is judged: the call itself, or for a rollback the spec that it goes back to. */
   judged: EngineRuling;
 }
@@ -125,6 +134,7 @@ export class EngineGateway {
     private readonly prunes: OwnPrune,
     private readonly scheduling: NodeScheduling,
     private readonly makings: Made,
+    private readonly kits: KitBuilds,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -155,8 +165,16 @@ export class EngineGateway {
     try {
       return await this.rule(ctx, cluster, request);
     } catch (caught) {
-      throw await this.refused(ctx, cluster, request.match, caught);
+      const error = await this.refused(ctx, cluster, request.match, caught);
+      this.refuseSession(ctx, cluster, request.match);
+      throw error;
     }
+  }
+
+  /** A client whose build is refused before its session has begun waits for the end of the session, which it leaves to the engine. */
+  private refuseSession(ctx: Context, cluster: Cluster, { row, query }: EngineMatch): void {
+    const given = (name: string): string => query.find(([each]) => each === name)?.[1] ?? '';
+    if (row.name === 'POST /build' && given('version') === '2' && given('session') !== '') this.kits.sessions.refuse({ accountId: ctx.actor.id ?? '', clusterId: cluster.id, id: given('session') });
   }
 
   /** Puts a refusal on record where the call would have changed something; answers what is thrown. */
@@ -204,7 +222,7 @@ export class EngineGateway {
     if (way === null) {
       // `docker inspect` looks for a name among all kinds, one after the other.
       if (row.method === 'GET' && row.target.how === 'one') throw clustersProblem('no-such-object', { detail: missingMessage(row.target.kind, match.name) });
-      throw clustersProblem('not-passed-on', { detail: row.connection === 'upgrade' ? 'BuildKit is not passed on: build with DOCKER_BUILDKIT=0.' : `${row.name} is not passed on.${withReason(row.name)}` });
+      throw clustersProblem('not-passed-on', { detail: row.connection === 'upgrade' ? 'BuildKit’s own interface (buildx) is not passed on: build with DOCKER_BUILDKIT=0, or by a CLI that needs no buildx.' : `${row.name} is not passed on.${withReason(row.name)}` });
     }
     for (const operation of row.operations) {
       if (!this.access.mayUse(ctx, operation)) throw forbidden(`This credential does not allow ${operation}.`);
@@ -215,6 +233,7 @@ export class EngineGateway {
     const version = versionFor(match, await this.versions.newestOf(engine));
     const call: Call = {
       ctx, cluster, version, match, ruling, way, engine, owners: await this.ownership.ofCluster(ctx, cluster.id), checks: [], target: null, collectionId: null, nodeId: '', since: new Date(), claims: [], images: [], auth: null, judged: ruling, pullable: nothing, written: [], query: null,
+      kit: isKitBuild(row.name, ruling.query) ? readKitBuild(ruling.query) : null,
     };
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
@@ -281,6 +300,14 @@ export class EngineGateway {
       case 'one': {
         // The registry is asked, not the node.
         if (row.name === 'GET /distribution/{name}/json') return;
+        if (row.name === 'POST /build/cancel') {
+          this.requireAtHome(call);
+          // Builds are known by names of ours, made of the account and of what it calls them.
+          const { build } = this.kits.salt(ctx.actor.id ?? '', cluster.id, queryValues(ruling.query, 'id')[0] ?? '');
+          if (!this.kits.isUnderWay(build)) throw clustersProblem('no-such-object', { detail: 'No such build of yours is under way.' });
+          call.query = withQuery(ruling.query, { id: build });
+          return;
+        }
         const target = ruling.target!;
         const seen = await this.look(call, target.kind, row.name === 'POST /images/{name}/push' ? pushed(call) : target.id);
         if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(target.kind, target.id) });
@@ -475,9 +502,10 @@ export class EngineGateway {
 
   /** What makes an image gives it a name, by which it is known whose it is. */
   private judgeNaming(call: Call): void {
-    const { ctx, ruling: { row, images, query } } = call;
+    const { ctx, kit, ruling: { row, images } } = call;
     if (!namingRows.has(row.name)) return;
-    if (row.name === 'POST /build' && queryValues(query, 'version')[0] === '2') throw clustersProblem('not-passed-on', { detail: 'BuildKit is not passed on: build with DOCKER_BUILDKIT=0.' });
+    // What goes back to the client needs no name.
+    if (kit && !kit.makesImage) return;
     if (images.some(({ how }) => how === 'write' || (how === 'pull' && row.name === 'POST /images/create'))) return;
     if (row.name === 'POST /images/create' && this.seesAll(ctx, 'image:load', 'image')) return;
     const pointer = row.name === 'POST /build' ? '?t' : '?repo';
@@ -501,38 +529,56 @@ export class EngineGateway {
   private async judgeBuild(call: Call): Promise<void> {
     const { ctx, ruling: { images, query } } = call;
     const [remote = ''] = queryValues(query, 'remote');
+    if (call.kit) {
+      // Of what it has made itself, BuildKit has the cache.
+      const cache = (await this.judgeCache(call)).filter((name) => !images.some(({ reference, how }) => how === 'write' && reference === name));
+      call.query = kitQuery(query, this.kits.salt(ctx.actor.id ?? '', call.cluster.id, queryValues(query, 'buildid')[0] ?? ''), cache);
+      return;
+    }
     if (remote !== '' && (await this.policyScopes(call, null)).length > 0) throw clustersProblem('not-passed-on', { detail: 'Where a signature policy counts, the build context comes with the call: what it begins with is judged.' });
-    if (remote === 'client-session') throw clustersProblem('not-passed-on', { detail: 'BuildKit is not passed on: build with DOCKER_BUILDKIT=0.' });
+    if (remote === 'client-session') throw clustersProblem('not-passed-on', { detail: 'A session’s context is for BuildKit alone.' });
+    const cache = await this.judgeCache(call);
+    const [dockerfile = ''] = queryValues(query, 'dockerfile');
+    call.query = withQuery(query, { pull: '1', rm: '1', forcerm: '1', cachefrom: JSON.stringify(cache), dockerfile: remote === '' ? dockerfilePaths(dockerfile)[0]! : dockerfile });
+  }
+
+  /** Names whose images may be the build's cache. */
+  private async judgeCache({ ctx, ruling: { images } }: Call): Promise<string[]> {
     const cache: string[] = [];
     for (const { reference, how } of images) {
       const named = parseReference(reference, this.config.registryPublicHost);
       if (how === 'write') cache.push(reference);
       else if (named && (await this.pullableImage(ctx, named))) cache.push(reference);
     }
-    const [dockerfile = ''] = queryValues(query, 'dockerfile');
-    call.query = withQuery(query, { pull: '1', rm: '1', forcerm: '1', cachefrom: JSON.stringify(cache), dockerfile: remote === '' ? dockerfilePaths(dockerfile)[0]! : dockerfile });
+    return cache;
   }
 
   /** A Dockerfile as it may be built: its images are ones that may be pulled, and begin builds only where they may run; each pinned to its digest. */
-  private async judgeDockerfile(call: Call, text: string): Promise<string> {
+  private async judgeDockerfile(call: Call, text: string, kit: (KitOptions & { place(image: KitPull): Promise<string> }) | null = null): Promise<string> {
     const { ctx, collectionId } = call;
-    const plan = readDockerfile(text, buildArgsOf(call.ruling.query));
+    const plan = readDockerfile(text, buildArgsOf(call.ruling.query), kit);
+    const hostNetworks = [...plan.hostNetworks];
     const pins = new Map<string, string>();
     const fetches = [...plan.fetches];
     for (const { reference, how } of plan.images) {
       const image: ImageName = { reference, how: how === 'base' ? 'run' : 'pull', pointer: 'Dockerfile' };
       const named = parseReference(reference, this.config.registryPublicHost);
       if (!named) {
-        pins.set(reference, await this.judgeForeign(call, image));
+        const foreign = await this.judgeForeign(call, image);
+        pins.set(reference, kit ? await kit.place({ reference: foreign, repositoryId: null }) : foreign);
         continue;
       }
-      const { path, digest } = await this.admit(call, image, named);
-      pins.set(reference, `${this.config.registryPublicHost}/${path}@${digest}`);
+      const { path, digest, repository } = await this.admit(call, image, named);
+      const pinned = `${this.config.registryPublicHost}/${path}@${digest}`;
+      pins.set(reference, kit ? await kit.place({ reference: pinned, repositoryId: repository.id }) : pinned);
       if (how === 'copy') continue;
       const triggers = await this.images.triggers(ctx, path, digest);
       if (!triggers) throw clustersProblem('spec-invalid', { detail: `What ${reference} makes a build do (ONBUILD) can’t be told.` });
-      const asked = readTriggers(triggers);
+      const asked = readTriggers(triggers, kit);
       fetches.push(...asked.fetches);
+      hostNetworks.push(...asked.hostNetworks);
+      // They can't be written anew, and BuildKit takes what the node calls so.
+      if (kit && asked.images.length > 0) throw clustersProblem('not-passed-on', { detail: `What ${reference} makes a build do (ONBUILD) names other images; write it into the Dockerfile, or build with DOCKER_BUILDKIT=0.` });
       for (const each of asked.images) {
         const from = parseReference(each.reference, this.config.registryPublicHost);
         const copied: ImageName = { reference: each.reference, how: 'pull', pointer: 'Dockerfile' };
@@ -547,7 +593,71 @@ export class EngineGateway {
         errors: fetches.slice(0, 10).map((line) => ({ pointer: 'Dockerfile', detail: `${line.slice(0, 120)} needs image:build:remote` })),
       });
     }
+    const host: Check = { operation: 'image:build:host-network', ref: remote.ref };
+    if (hostNetworks.length > 0 && !this.access.can(ctx, host.operation, host.ref).allowed) {
+      throw clustersProblem('host-option', {
+        detail: `${hostNetworks[0]!.slice(0, 120)}: the host’s network needs image:build:host-network, which you have not been given here.`, extra: { operations: [host.operation] },
+        errors: hostNetworks.slice(0, 10).map((line) => ({ pointer: 'Dockerfile', detail: `${line.slice(0, 120)} needs image:build:host-network` })),
+      });
+    }
     return plan.write((reference) => pins.get(reference)!);
+  }
+
+  /**
+   * What precedes a build by BuildKit: the Dockerfile is fetched from the client's session and judged, what it begins with is put on the node, and
+   * the engine gets a session of ours, through which it may ask for what the build may have.
+   */
+  private async prepareKit(call: Call, kit: KitBuild, version: number, raw: RawEngine, signal: AbortSignal): Promise<{ target: string; release: () => void }> {
+    const { ctx, cluster, engine } = call;
+    const accountId = ctx.actor.id ?? '';
+    const ended = this.kits.begin(this.kits.salt(accountId, cluster.id, queryValues(call.ruling.query, 'buildid')[0] ?? '').build);
+    let done = ended;
+    try {
+      const taken = await this.kits.sessions.take({ accountId, clusterId: cluster.id, id: kit.session }, signal);
+      done = () => {
+        taken.done();
+        ended();
+      };
+      const { session } = taken;
+      const ignoring = `${kit.dockerfile}.dockerignore`;
+      const files = await session.fetch('dockerfile', [kit.dockerfile, ignoring], maxDockerfileBytes, signal);
+      let text = files.get(kit.dockerfile);
+      if (text === undefined && kit.dockerfile === 'Dockerfile') text = (await session.fetch('dockerfile', ['dockerfile'], maxDockerfileBytes, signal)).get('dockerfile');
+      if (text === undefined) throw clustersProblem('spec-invalid', { detail: `There is no ${kit.dockerfile}.` });
+      const { Os: os = 'linux', Arch: arch = 'amd64' } = await engine.version();
+      const pulls: KitPull[] = [];
+      const place = async (image: KitPull): Promise<string> => {
+        if (image.repositoryId !== null) {
+          if (kit.platform !== null || !(await this.look(call, 'image', image.reference))) pulls.push(image);
+          return image.reference;
+        }
+        // Another registry's is pulled at once: only then is known which one it is.
+        await this.kits.pull(ctx, engine, cluster.id, [image], kit.platform, signal);
+        const seen = await this.look(call, 'image', image.reference);
+        const repository = parseForeign(image.reference, this.config.registryPublicHost)?.repository ?? '';
+        const pinned = seen && namesOf(seen).find((name) => name.startsWith(`${repository}@`));
+        if (!pinned) throw clustersProblem('no-such-object', { detail: missingMessage('image', image.reference) });
+        await this.makings.remember(ctx, { clusterId: cluster.id, nodeId: call.nodeId, kind: 'image', id: seen.id, how: 'pull', since: call.since });
+        return `${image.reference.replace(/(?::[\w.-]+)?(?:@.*)?$/, '')}${pinned.slice(repository.length)}`;
+      };
+      const judged = await this.judgeDockerfile(call, text.toString(), { args: platformArgs({ os, arch }, kit.platform), place });
+      await this.kits.pull(ctx, engine, cluster.id, pulls, kit.platform, signal);
+      const ignored = files.get(ignoring);
+      const open = await session.open(raw, {
+        dockerfile: [{ name: 'Dockerfile', bytes: Buffer.from(judged) }, ...(ignored ? [{ name: 'Dockerfile.dockerignore', bytes: ignored }] : [])],
+        methods: sessionMethods(kit.sends), sharedKey: this.kits.sharedKey(accountId, cluster.id, session.sharedKey), target: `/v1.${version}/session`,
+      }, signal);
+      return {
+        target: `/v1.${version}/build${withQuery(call.query ?? '', { session: open.id })}`,
+        release: () => {
+          open.close();
+          done();
+        },
+      };
+    } catch (error) {
+      done();
+      throw await this.refused(ctx, cluster, call.match, error);
+    }
   }
 
   /** An image of another registry, which no policy can judge: who may use such images does so where none counts. Answers its name, written out. */
@@ -603,7 +713,7 @@ export class EngineGateway {
   }
 
   /** The image of ours that is named, where the caller may pull it and, if it is to run, all policies let it. */
-  private async admit(call: Call, image: ImageName, named: { path: string; tag: string; digest: string | null }): Promise<{ path: string; digest: string }> {
+  private async admit(call: Call, image: ImageName, named: { path: string; tag: string; digest: string | null }): Promise<{ repository: ResourceRef; path: string; digest: string }> {
     const { ctx } = call;
     const found = await this.pullableImage(ctx, named);
     if (!found) throw clustersProblem('no-such-object', { detail: missingMessage('image', image.reference) });
@@ -779,9 +889,12 @@ export class EngineGateway {
     const written = [...new Set(call.written.map((each) => each.path))];
     const isBuild = row.name === 'POST /build';
     const isRemote = isBuild && (queryValues(ruling.query, 'remote')[0] ?? '') !== '';
+    const { kit } = call;
+    const key: SessionKey | null = row.name === 'POST /session' ? { accountId: ctx.actor.id ?? '', clusterId: call.cluster.id, id: request.session?.id ?? '' } : null;
+    if (key) this.kits.sessions.check(key);
     const body = ruling.stream && !isRemote ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
-    const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
+    const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && !call.kit && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
     const filter = this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed });
     const { version } = call;
     return {
@@ -791,8 +904,11 @@ export class EngineGateway {
       ...(isBuild && body === 'stream' ? { upload: (from) => judgedContext(from, queryValues(ruling.query, 'dockerfile')[0] ?? '', (text) => this.uploaded(call, text)) } : {}),
       headers: {
         ...(Buffer.isBuffer(body) ? { 'content-type': 'application/json' } : {}), ...(registryAuth === null ? {} : { 'x-registry-auth': registryAuth }),
-        ...(isBuild && request.registryConfig !== undefined ? { 'x-registry-config': checkedConfig(request.registryConfig, this.config.registryPublicHost) } : {}),
+        // BuildKit takes credentials from the session alone.
+        ...(isBuild && !kit && request.registryConfig !== undefined ? { 'x-registry-config': checkedConfig(request.registryConfig, this.config.registryPublicHost) } : {}),
       },
+      ...(kit ? { prepare: (raw: RawEngine, signal: AbortSignal) => this.prepareKit(call, kit, version, raw, signal) } : {}),
+      ...(key ? { session: (session) => this.kits.sessions.keep(key, session) } : {}),
       connection: row.connection,
       filter: filter ?? this.tapOf(call),
       whole: this.wholeOf(call, seesAll),
@@ -802,9 +918,9 @@ export class EngineGateway {
   }
 
   /** Answers that tell of images which are made are heard: such images are nobody's, and not made beside Gantry. */
-  private tapOf({ ctx, cluster, engine, nodeId, ruling: { query }, query: asked, match: { row } }: Call): Passage['filter'] {
+  private tapOf({ ctx, cluster, engine, nodeId, kit, ruling: { query }, query: asked, match: { row } }: Call): Passage['filter'] {
     const importing = (queryValues(query, 'fromSrc')[0] ?? '') !== '';
-    const tellers: Record<string, Teller> = { 'POST /build': queryValues(query, 'q')[0] === undefined ? 'build' : 'quiet-build', 'POST /images/load': 'load', 'POST /images/create': importing ? 'import' : 'pull' };
+    const tellers: Record<string, Teller> = { 'POST /build': kit || queryValues(query, 'q')[0] === undefined ? 'build' : 'quiet-build', 'POST /images/load': 'load', 'POST /images/create': importing ? 'import' : 'pull' };
     const teller = tellers[row.name];
     const [reference = ''] = queryValues(asked ?? query, 'fromImage');
     return teller === undefined ? null : this.makings.tap({ ctx, clusterId: cluster.id, nodeId, engine, teller, reference });

@@ -34,7 +34,7 @@ describe('what goes on', () => {
     }
     expect(passed.filter(({ name }) => howPassed(name)!.registryAuth).map(({ name }) => name)).toEqual(['POST /images/create', 'POST /images/{name}/push', 'GET /distribution/{name}/json', 'POST /build']);
     const within = (area: string): string[] => passed.filter(({ path }) => path.startsWith(area)).map(({ name }) => name).sort();
-    for (const area of ['/session', '/grpc', '/build/cancel']) expect(within(area)).toEqual([]);
+    expect(within('/grpc')).toEqual([]);
     // Plugins are looked at; what makes a swarm, or ends it, is for the engine's own socket.
     expect(within('/plugins')).toEqual(['GET /plugins', 'GET /plugins/{name}/json']);
     expect(within('/swarm/')).toEqual(['GET /swarm/unlockkey', 'POST /swarm/unlock', 'POST /swarm/update']);
@@ -48,7 +48,8 @@ describe('what goes on', () => {
   });
 
   it('knows how every object that a path names is asked for', () => {
-    for (const { target } of passed) if (target.how === 'one') expect(inspectPath(target.kind, 'x')).toContain('x');
+    // A build that goes on is known by a name of ours, and to nobody but who has begun it.
+    for (const { target } of passed) if (target.how === 'one' && target.kind !== 'build') expect(inspectPath(target.kind, 'x')).toContain('x');
   });
 });
 

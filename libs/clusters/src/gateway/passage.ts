@@ -1,5 +1,7 @@
 import type { Readable, Transform } from 'node:stream';
 import type { Connection } from '../engine-api/table';
+import type { RawEngine } from '../engine.raw';
+import type { BuildSession } from './buildkit/sessions';
 
 /** One call that may be passed to an engine, in our own words. */
 export interface Passage {
@@ -20,6 +22,10 @@ export interface Passage {
    * 1 MiB), answers what is sent instead. Called for every status. Null: not needed.
    */
   whole: ((status: number, body: Buffer) => Promise<{ status: number; body: Buffer }>) | null;
+  /** Done before the engine is asked; answers what is asked in place of `target`. `release` is called when all is over. Its error is what the caller is told. */
+  prepare?: (engine: RawEngine, signal: AbortSignal) => Promise<{ target: string; release: () => void }>;
+  /** The connection is a session of BuildKit, and the engine not asked: who keeps it, until what is answered is called. */
+  session?: (session: BuildSession) => () => void;
   /** What is answered in the engine's place, which is then not asked; `signal`: the caller has gone. Nothing: the engine answers. */
   answer?: (signal: AbortSignal) => Promise<{ status: number; body: Buffer }>;
   /** Whether the caller may still do this; asked about once a second while bytes flow either way, and at `recheck`. */

@@ -60,6 +60,17 @@ export class PullCredentials {
     });
   }
 
+  /** A credential for as long as something is done with it, good for these repositories alone. Whoever dies meanwhile leaves one that ends within the hour. */
+  async lend<T>(ctx: Context, of: { subject: string; repositoryIds: string[] }, use: (auth: RegistryAuth) => Promise<T>): Promise<T> {
+    const expiresAt = new Date(this.clock.now().getTime() + 3_600_000);
+    const { id, username, password } = await this.tokens.createServiceCredential(ctx, { ...of, expiresAt });
+    try {
+      return await use({ username, password, serverAddress: this.config.registryPublicHost });
+    } finally {
+      await this.tokens.revokeServiceCredential(ctx, id);
+    }
+  }
+
   /** Sweep: ends the credentials of services that are gone, and gives those that go on another one before theirs ends; no task is restarted by that. */
   async sweep(ctx: Context): Promise<void> {
     const gone = await this.db.query<{ cluster_id: string; holder_id: string }>(ctx, `

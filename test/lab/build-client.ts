@@ -1,0 +1,111 @@
+import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { Duplex } from 'node:stream';
+import { connect, type TLSSocket } from 'node:tls';
+import { FileGiver, framed, readPacket, Unframer, writePacket } from '@gantry/clusters';
+
+/** Where the gateway is, and who one is there. PEM. */
+export interface Door {
+  host: string;
+  port: number;
+  ca: string;
+  cert?: string;
+  key?: string;
+}
+
+/** What a client of BuildKit's answers when one of its folders is read, the first time (0) and later. */
+export type Folders = (folder: string, time: number) => Record<string, string>;
+
+const diffCopy = '/moby.filesync.v1.FileSync/DiffCopy';
+
+/** A client of BuildKit's that need not be honest: it answers what it is told to, and remembers what it was asked. */
+export class BuildClient {
+  /** Methods that were asked for, those of folders with the folder's name. */
+  readonly asked: string[] = [];
+  private readonly times = new Map<string, number>();
+  private session: ServerHttp2Session | null = null;
+
+  private constructor(private readonly socket: TLSSocket, private readonly folders: Folders) {}
+
+  /**
+   * Opens a session, of whose answer the first line is in `status`.
+   * @param offers what it says to have
+   */
+  static open(door: Door, id: string, folders: Folders, offers: readonly string[] = [diffCopy]): Promise<{ status: string; client: BuildClient }> {
+    return new Promise((resolve, reject) => {
+      const socket = connect({ ...door, ALPNProtocols: ['http/1.1'], checkServerIdentity: () => undefined });
+      const client = new BuildClient(socket, folders);
+      const lines = [`Host: ${door.host}:${door.port}`, 'Connection: Upgrade', 'Upgrade: h2c', `X-Docker-Expose-Session-Uuid: ${id}`, 'X-Docker-Expose-Session-Name: test', ...offers.map((method) => `X-Docker-Expose-Session-Grpc-Method: ${method}`)];
+      socket.once('secureConnect', () => socket.write(`POST /v1.41/session HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`));
+      let head = Buffer.alloc(0);
+      const read = (chunk: Buffer): void => {
+        head = Buffer.concat([head, chunk]);
+        const end = head.indexOf('\r\n\r\n');
+        if (end < 0) return;
+        socket.off('data', read);
+        const status = head.toString('latin1', 9, 12);
+        if (status === '101') client.serve(head.subarray(end + 4));
+        else socket.destroy();
+        resolve({ status, client });
+      };
+      socket.on('data', read);
+      socket.on('error', reject);
+      socket.once('close', () => reject(new Error('the connection was ended')));
+    });
+  }
+
+  /** Whether the other side has ended it. */
+  get isOver(): boolean {
+    return this.socket.destroyed || this.session?.destroyed === true;
+  }
+
+  close(): void {
+    this.session?.destroy();
+    this.socket.destroy();
+  }
+
+  private serve(rest: Buffer): void {
+    const { socket } = this;
+    const carrier: Duplex = new Duplex({
+      read: () => undefined,
+      write: (chunk: Buffer, _encoding, done) => void socket.write(chunk, () => done()),
+      destroy: (_error, done) => {
+        socket.destroy();
+        done(null);
+      },
+    });
+    if (rest.length > 0) carrier.push(rest);
+    socket.on('data', (chunk: Buffer) => carrier.push(chunk));
+    socket.once('close', () => carrier.destroy());
+    this.session = performServerHandshake(carrier);
+    this.session.on('error', () => undefined);
+    this.session.on('stream', (stream: ServerHttp2Stream, headers) => {
+      stream.on('error', () => undefined);
+      const path = String(headers[':path']);
+      const folder = String(headers['dir-name'] ?? '');
+      this.asked.push(folder === '' ? path : `${path} ${folder}`);
+      if (path !== diffCopy) {
+        stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '12' }, { endStream: true });
+        return;
+      }
+      this.give(stream, folder);
+    });
+  }
+
+  private give(stream: ServerHttp2Stream, folder: string): void {
+    const time = this.times.get(folder) ?? 0;
+    this.times.set(folder, time + 1);
+    const giver = new FileGiver(Object.entries(this.folders(folder, time)).map(([name, text]) => ({ name, bytes: Buffer.from(text) })), BigInt(Date.now()) * 1_000_000n);
+    const unframer = new Unframer(1024 * 1024);
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    for (const packet of giver.greet()) stream.write(framed(writePacket(packet)));
+    stream.on('data', (chunk: Buffer) => {
+      for (const message of unframer.add(chunk)) {
+        const packet = readPacket(message);
+        if (packet.is === 'error') stream.close();
+        else for (const said of giver.answer(packet)) stream.write(framed(writePacket(said)));
+        if (packet.is === 'fin') stream.end();
+      }
+    });
+  }
+}
