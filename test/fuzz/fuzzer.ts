@@ -135,6 +135,7 @@ export class Fuzzer {
         break;
       }
       const millis = (stage.workedMillis() - worked) / log.length;
+      await stage.settle();
       const view = await stage.view();
       const tags = await stage.protectedTags();
       const wrong = [...stage.judge.judge(view, this.told()), ...(await this.judgeRecord(view)), ...(tags === protectedTags ? [] : [`registry -: has other tags: ${tags}`])];

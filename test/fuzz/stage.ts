@@ -52,9 +52,23 @@ export class Stage {
     rmSync(this.scratch, { recursive: true, force: true });
   }
 
-  /** The engine as it is; files that changed in containers only of what was there before the requests. */
+  /** The engine as it is; files that changed in containers only of what was there before the requests. What goes away while it is looked at is looked for again. */
   view(): Promise<View> {
-    return viewEngine(this.engine, (id) => this.base.has(`container ${id}`));
+    return eventually('a view of the engine', () => viewEngine(this.engine, (id) => this.base.has(`container ${id}`)), 60);
+  }
+
+  /** Waits until builds whose caller has gone have ended, and taken their containers with them. */
+  async settle(): Promise<void> {
+    let before = '';
+    let since = Date.now();
+    await eventually('nothing is made any more', async () => {
+      const containers = await this.engine<{ Id: string; Labels: Record<string, string> }[]>('GET', '/containers/json?all=1');
+      const images = await this.engine<{ Id: string }[]>('GET', '/images/json?all=1');
+      const now = [...containers.filter(({ Labels }) => Labels['com.docker.swarm.task.id'] === undefined), ...images].map(({ Id }) => Id).join();
+      if (now !== before) since = Date.now();
+      before = now;
+      return Date.now() - since > 1_000;
+    }, 60);
   }
 
   /** Takes away all that the requests have made, through the engine's own socket, and makes anew what they have removed. */
