@@ -62,9 +62,9 @@ export class Stage {
     let before = '';
     let since = Date.now();
     await eventually('nothing is made any more', async () => {
-      const containers = await this.engine<{ Id: string; Labels: Record<string, string> }[]>('GET', '/containers/json?all=1');
+      const containers = await this.engine<{ Id: string; Labels: Record<string, string> | null }[]>('GET', '/containers/json?all=1');
       const images = await this.engine<{ Id: string }[]>('GET', '/images/json?all=1');
-      const now = [...containers.filter(({ Labels }) => Labels['com.docker.swarm.task.id'] === undefined), ...images].map(({ Id }) => Id).join();
+      const now = [...containers.filter(({ Labels }) => Labels?.['com.docker.swarm.task.id'] === undefined), ...images].map(({ Id }) => Id).sort().join();
       if (now !== before) since = Date.now();
       before = now;
       return Date.now() - since > 1_000;
