@@ -352,6 +352,9 @@ describe('rights at the gateway', () => {
       servers.push(await front('1.99'));
       expect((await call(ann, 'GET', '/version', undefined, `/v1.${newestMinor}`)).status).toBe(200);
       expect(asked.at(-1)).toBe(`/v1.${newestMinor}/version`);
+      // Nobody at the gateway is told where the engine was.
+      servers.at(-1)!.close().closeAllConnections();
+      expect(await call(ann, 'GET', '/containers/nosuch/json').then(() => '', (error: Problem) => `${error.code} ${error.detail}`)).toBe('clusters.unreachable The cluster’s engine does not answer.');
     } finally {
       cluster = await clusters.update(system, cluster.id, (await clusters.get(system, cluster.id)).version, { endpoint: { kind: 'socket', path: engine.socketPath } });
       for (const server of servers) server.close().closeAllConnections();

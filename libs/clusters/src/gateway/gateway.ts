@@ -99,6 +99,8 @@ interface Call {
 /** What calls by an operation read, in the words of the setting GANTRY_AUDIT_ENGINE_READS. */
 const readBy: Record<string, 'attach' | 'copy' | 'export' | 'logs'> = { attach: 'attach', 'filesystem-read': 'copy', export: 'export', logs: 'logs' };
 const nothing: { has(path: string): boolean } = new Set<string>();
+/** Problems of the way to an engine: they tell its address. */
+const waysTo: ReadonlySet<string> = new Set(['clusters.unreachable', 'clusters.tls-failed', 'clusters.host-key', 'clusters.ssh-refused']);
 /** Rows by whose body something runs. */
 const running = new Set(['POST /containers/create', 'POST /services/create', 'POST /services/{id}/update']);
 /** Rows by which what was made before runs again: a policy may have become stricter since. */
@@ -180,7 +182,9 @@ export class EngineGateway {
   /** Puts a refusal on record where the call would have changed something; answers what is thrown. */
   private async refused(ctx: Context, cluster: Cluster, match: EngineMatch, caught: unknown): Promise<unknown> {
     const { row } = match;
-    const error = caught instanceof EngineError ? caught.toProblem() : caught;
+    const told = caught instanceof EngineError ? caught.toProblem() : caught;
+    // Where the engine is, and how it is reached, is for those who have registered it.
+    const error = told instanceof Problem && waysTo.has(told.code) ? clustersProblem('unreachable', { detail: 'The cluster’s engine does not answer.', cause: told }) : told;
     if (error instanceof Problem && row.mutating) {
       await this.audit.recordRefusal(ctx, {
         action: actionOf(row.operations[0], row.target.kind), resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'refused',
