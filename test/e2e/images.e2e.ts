@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -223,8 +225,18 @@ describe('images through the gateway', () => {
     interface Finding { kind: string; engineId: string; name: string; state: string }
     const flagged = async (): Promise<Finding[]> => (await admin.get<{ items: Finding[] }>('/api/v1/clusters/local/findings?limit=200&state=flagged')).body.items;
     const [built, tagged, committed, imported] = ['built', 'tagged', 'committed', 'imported'].map((tag) => `${registry}/ann/watched:${tag}`) as [string, string, string, string];
-    // Longer than the watcher waits for what may yet become somebody's: the step's container and the image before it stand alone meanwhile.
-    ok('ann', ...build(built, `FROM ${web} AS stage\nRUN sleep 9 && echo made > /made\nFROM ${web}\nCOPY --from=stage /made /made\n`));
+    // The build goes on until the watcher has told of what came later: the step's container and the image before it stand alone meanwhile.
+    const building = spawn('docker', build(built, `FROM ${web} AS stage\nRUN while [ ! -e /go ]; do sleep 1; done; echo made > /made\nFROM ${web}\nCOPY --from=stage /made /made\n`), { env: { ...process.env, ...people.ann }, stdio: 'ignore' });
+    const over = once(building, 'close');
+    try {
+      const step = await eventually('the step runs', () => raw.ok(['ps', '-q', '--no-trunc', '--filter', 'status=running']).split('\n').filter(Boolean).find((id) => raw.run(['top', id]).stdout.includes('/go')), 60);
+      await load('beside:first', 'beside first');
+      await eventually('what was loaded after it began is flagged', async () => (await flagged()).some(({ kind, name }) => kind === 'image' && name === 'beside:first'), 60);
+      raw.ok(['exec', step, '/bin/sh', '-c', 'echo > /go']);
+      expect(await over).toEqual([0, null]);
+    } finally {
+      building.kill();
+    }
     ok('ann', 'tag', web, tagged);
     ok('ann', 'create', '--name', 'sketch', '--network', 'none', web);
     ok('ann', 'commit', 'sketch', committed);
