@@ -46,7 +46,7 @@ export class EngineLines {
     const kept = this.free.pop();
     const client = kept ?? this.make();
     const answering = new Answering(() => this.keep(client), () => client.destroy());
-    client.dispatch({ method: method, path: target, headers: { host: 'docker', ...headers } as Record<string, string>, body }, answering);
+    client.dispatch({ method, path: target, headers: { host: 'docker', ...headers } as Record<string, string>, body }, answering);
     return { answer: answering.answer, reused: kept !== undefined, destroy: () => answering.destroy() };
   }
 

@@ -39,7 +39,7 @@ export class EngineGate implements Gate {
     const cluster = await gateway.chooseCluster(ctx, wanted);
     const auth = request.headers['x-registry-auth'];
     const config = request.headers['x-registry-config'];
-    const session = { id: String(request.headers['x-docker-expose-session-uuid'] ?? ''), sharedKey: String(request.headers['x-docker-expose-session-sharedkey'] ?? '') };
+    const session = String(request.headers['x-docker-expose-session-uuid'] ?? '');
     const passage = await gateway.decide(ctx, cluster, {
       match, body: request.body, session, registryAuth: typeof auth === 'string' ? auth : undefined, registryConfig: typeof config === 'string' ? config : undefined,
     });

@@ -75,7 +75,8 @@ export async function pass(engine: RawEngine, request: IncomingMessage, response
       status = await answerOwn(passage.answer, request, response);
       return;
     }
-    const prepared = passage.prepare ? await prepare(passage.prepare, engine, response) : null;
+    const { prepare } = passage;
+    const prepared = prepare ? await whileHeard(response, (gone) => prepare(engine, gone)) : null;
     if (prepared) ({ release } = prepared);
     const question = prepared ? { ...passage, target: prepared.target } : passage;
     const answer = await ask(engine, { caller: response, input: uploads ? request : null, upgrade: passage.connection === 'hijack' ? 'tcp' : null, headers: {} }, question, limits);
@@ -96,13 +97,13 @@ export async function pass(engine: RawEngine, request: IncomingMessage, response
   }
 }
 
-/** Does what precedes the call; who does it is told when the caller goes. */
-async function prepare(work: NonNullable<Passage['prepare']>, engine: RawEngine, response: ServerResponse): Promise<{ target: string; release: () => void }> {
+/** Does something in the course of a call; who does it is told when the caller goes. */
+async function whileHeard<T>(response: ServerResponse, work: (gone: AbortSignal) => Promise<T>): Promise<T> {
   const gone = new AbortController();
   const leave = (): void => gone.abort();
   response.once('close', leave);
   try {
-    return await work(engine, gone.signal);
+    return await work(gone.signal);
   } finally {
     response.off('close', leave);
   }
@@ -170,13 +171,9 @@ async function attend(keep: NonNullable<Passage['session']>, request: IncomingMe
   release();
 }
 
-/** Answers in the engine's place; what goes on when the caller goes is told so. */
+/** Answers in the engine's place. */
 async function answerOwn(own: NonNullable<Passage['answer']>, request: IncomingMessage, response: ServerResponse): Promise<number> {
-  const gone = new AbortController();
-  const leave = (): void => gone.abort();
-  response.once('close', leave);
-  const { status, body } = await own(gone.signal);
-  response.off('close', leave);
+  const { status, body } = await whileHeard(response, own);
   if (!response.destroyed) {
     response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length });
     endAnswer(request, response, body);

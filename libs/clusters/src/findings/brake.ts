@@ -9,8 +9,6 @@ export interface Brake {
   count: number;
   /** More than so many of a hundred that run are too many, if they are more than three. */
   percent: number;
-  /** Since when nothing more is stopped; null: it is not on. */
-  brakedAt: Date | null;
   /** What had been found by then may be stopped: somebody said so. */
   releasedAt: Date | null;
 }
@@ -26,7 +24,7 @@ export interface Stopping {
  * unknown. Counted is what was not stopped before, and was not let through by whoever released the brake.
  * @param running how many things run that could be stopped
  */
-export function isTooMuch(stopping: readonly Stopping[], running: number, { count, percent, releasedAt }: Omit<Brake, 'brakedAt'>): boolean {
+export function isTooMuch(stopping: readonly Stopping[], running: number, { count, percent, releasedAt }: Brake): boolean {
   const fresh = stopping.filter((each) => isFresh(each) && (releasedAt === null || each.firstSeen > releasedAt)).length;
   return fresh > count || (fresh > fewest && fresh * 100 > percent * running);
 }

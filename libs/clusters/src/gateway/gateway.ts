@@ -50,8 +50,8 @@ export interface GatewayRequest {
   registryAuth: string | undefined;
   /** `X-Registry-Config` as sent. */
   registryConfig?: string | undefined;
-  /** `X-Docker-Expose-Session-Uuid` and `-Sharedkey` as sent. */
-  session?: { id: string; sharedKey: string };
+  /** `X-Docker-Expose-Session-Uuid` as sent. */
+  session?: string;
 }
 
 interface Check {
@@ -272,6 +272,11 @@ export class EngineGateway {
     if (decision.allowed) return;
     if (!decision.visible) throw clustersProblem('no-such-object', { detail: missing() });
     throw forbidden(`${check.operation} is not allowed here: ${decision.reason}.`);
+  }
+
+  /** Whether all of this is allowed, now. */
+  private holds(ctx: Context, checks: readonly Check[]): boolean {
+    return checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed);
   }
 
   private require(call: Call, check: Check, missing: () => string): void {
@@ -590,20 +595,15 @@ export class EngineGateway {
         else await this.judgeForeign(call, copied);
       }
     }
-    const remote: Check = { operation: 'image:build:remote', ref: { kind: 'collection', id: collectionId! } };
-    if (fetches.length > 0 && !this.access.can(ctx, remote.operation, remote.ref).allowed) {
+    const needs = (operation: Operation, lines: readonly string[], why: string): void => {
+      const [first] = lines;
+      if (first === undefined || this.access.can(ctx, operation, { kind: 'collection', id: collectionId! }).allowed) return;
       throw clustersProblem('host-option', {
-        detail: `${fetches[0]!.slice(0, 120)}: the engine itself would fetch it, which needs image:build:remote; COPY what is in the context, or RUN what fetches it.`, extra: { operations: [remote.operation] },
-        errors: fetches.slice(0, 10).map((line) => ({ pointer: 'Dockerfile', detail: `${line.slice(0, 120)} needs image:build:remote` })),
+        detail: `${first.slice(0, 120)}: ${why}.`, extra: { operations: [operation] }, errors: lines.slice(0, 10).map((line) => ({ pointer: 'Dockerfile', detail: `${line.slice(0, 120)} needs ${operation}` })),
       });
-    }
-    const host: Check = { operation: 'image:build:host-network', ref: remote.ref };
-    if (hostNetworks.length > 0 && !this.access.can(ctx, host.operation, host.ref).allowed) {
-      throw clustersProblem('host-option', {
-        detail: `${hostNetworks[0]!.slice(0, 120)}: the host’s network needs image:build:host-network, which you have not been given here.`, extra: { operations: [host.operation] },
-        errors: hostNetworks.slice(0, 10).map((line) => ({ pointer: 'Dockerfile', detail: `${line.slice(0, 120)} needs image:build:host-network` })),
-      });
-    }
+    };
+    needs('image:build:remote', fetches, 'the engine itself would fetch it, which needs image:build:remote; COPY what is in the context, or RUN what fetches it');
+    needs('image:build:host-network', hostNetworks, 'the host’s network needs image:build:host-network, which you have not been given here');
     return plan.write((reference) => pins.get(reference)!);
   }
 
@@ -611,8 +611,8 @@ export class EngineGateway {
    * What precedes a build by BuildKit: the Dockerfile is fetched from the client's session and judged, what it begins with is put on the node, and
    * the engine gets a session of ours, through which it may ask for what the build may have.
    */
-  private async prepareKit(call: Call, kit: KitBuild, version: number, raw: RawEngine, signal: AbortSignal): Promise<{ target: string; release: () => void }> {
-    const { ctx, cluster, engine } = call;
+  private async prepareKit(call: Call, kit: KitBuild, raw: RawEngine, signal: AbortSignal): Promise<{ target: string; release: () => void }> {
+    const { ctx, cluster, engine, version } = call;
     const accountId = ctx.actor.id ?? '';
     const ended = this.kits.begin(this.kits.salt(accountId, cluster.id, queryValues(call.ruling.query, 'buildid')[0] ?? '').build);
     let done = ended;
@@ -666,13 +666,10 @@ export class EngineGateway {
 
   /** An image of another registry, which no policy can judge: who may use such images does so where none counts. Answers its name, written out. */
   private async judgeForeign(call: Call, image: ImageName): Promise<string> {
-    const { ctx } = call;
     const { registryPublicHost } = this.config;
     const foreign = parseForeign(image.reference, registryPublicHost);
     const place: ResourceRef = call.collectionId !== null ? { kind: 'collection', id: call.collectionId } : this.refOf(call, call.target!);
-    const check: Check = { operation: 'image:use:foreign', ref: place };
-    if (foreign && this.access.can(ctx, check.operation, check.ref).allowed && (await this.policyScopes(call, null)).length === 0) {
-      call.checks.push(check);
+    if (foreign && (await this.usesForeign(call, place))) {
       if (call.ruling.row.name === 'POST /containers/create') {
         // What the node calls so came from there: a name alone anybody could have given who speaks to the engine itself.
         const seen = await this.look(call, 'image', foreign.reference);
@@ -681,6 +678,14 @@ export class EngineGateway {
       return foreign.reference;
     }
     throw clustersProblem('image-foreign', { detail: `${image.reference.slice(0, 256)} is not from ${registryPublicHost}.`, errors: [{ pointer: image.pointer, detail: 'push it to this registry first' }] });
+  }
+
+  /** Whether images of other registries may be used there: by who may, where no policy counts. */
+  private async usesForeign(call: Call, ref: ResourceRef): Promise<boolean> {
+    const check: Check = { operation: 'image:use:foreign', ref };
+    if (!this.holds(call.ctx, [check]) || (await this.policyScopes(call, null)).length > 0) return false;
+    call.checks.push(check);
+    return true;
   }
 
   /** The image that a reference names, where the caller may pull it. */
@@ -894,7 +899,7 @@ export class EngineGateway {
     const isBuild = row.name === 'POST /build';
     const isRemote = isBuild && (queryValues(ruling.query, 'remote')[0] ?? '') !== '';
     const { kit } = call;
-    const key: SessionKey | null = row.name === 'POST /session' ? { accountId: ctx.actor.id ?? '', clusterId: call.cluster.id, id: request.session?.id ?? '' } : null;
+    const key: SessionKey | null = row.name === 'POST /session' ? { accountId: ctx.actor.id ?? '', clusterId: call.cluster.id, id: request.session ?? '' } : null;
     if (key) this.kits.sessions.check(key);
     const body = ruling.stream && !isRemote ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
@@ -911,12 +916,12 @@ export class EngineGateway {
         // BuildKit takes credentials from the session alone.
         ...(isBuild && !kit && request.registryConfig !== undefined ? { 'x-registry-config': checkedConfig(request.registryConfig, this.config.registryPublicHost) } : {}),
       },
-      ...(kit ? { prepare: (raw: RawEngine, signal: AbortSignal) => this.prepareKit(call, kit, version, raw, signal) } : {}),
+      ...(kit ? { prepare: (raw: RawEngine, signal: AbortSignal) => this.prepareKit(call, kit, raw, signal) } : {}),
       ...(key ? { session: (session) => this.kits.sessions.keep(key, session) } : {}),
       connection: row.connection,
       filter: filter ?? this.tapOf(call),
       whole: this.wholeOf(call, seesAll),
-      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed) && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
+      stillAllowed: async () => this.holds(ctx, checks) && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
       ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
     };
   }
@@ -960,7 +965,7 @@ export class EngineGateway {
     return {
       method: row.method, target: match.path, body: null, headers: {}, connection: row.connection, filter: null, whole: null, ended: null,
       answer: async (signal) => ({ status: 200, body: await prune(signal) }),
-      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
+      stillAllowed: async () => this.holds(ctx, checks),
     };
   }
 
@@ -971,11 +976,7 @@ export class EngineGateway {
     const { host, text, limit, anyOfOurs } = readSearch(ruling.query, ruling.filters, registryPublicHost);
     if (host !== null) {
       call.collectionId = this.homeOf(ctx);
-      const check: Check = { operation: 'image:use:foreign', ref: { kind: 'collection', id: call.collectionId } };
-      if (!this.access.can(ctx, check.operation, check.ref).allowed || (await this.policyScopes(call, null)).length > 0) {
-        throw clustersProblem('image-foreign', { detail: `${host.slice(0, 256)} is not ${registryPublicHost}.`, errors: [{ pointer: '?term', detail: 'another registry' }] });
-      }
-      checks.push(check);
+      if (!(await this.usesForeign(call, { kind: 'collection', id: call.collectionId }))) throw clustersProblem('image-foreign', { detail: `${host.slice(0, 256)} is not ${registryPublicHost}.`, errors: [{ pointer: '?term', detail: 'another registry' }] });
       return this.passage(call, request);
     }
     const answer = async (): Promise<{ status: number; body: Buffer }> => ({
@@ -983,7 +984,7 @@ export class EngineGateway {
     });
     return {
       method: match.row.method, target: match.path, body: null, headers: {}, connection: match.row.connection, filter: null, whole: null, ended: null, answer,
-      stillAllowed: async () => checks.every(({ operation, ref }) => this.access.can(ctx, operation, ref).allowed),
+      stillAllowed: async () => this.holds(ctx, checks),
     };
   }
 
