@@ -99,6 +99,13 @@ export class Gantry {
     return this.child!.pid!;
   }
 
+  /** Waits until it has printed this: a pipe's text may come after the file or the end that it goes with. */
+  async says(pattern: RegExp, seconds = 10): Promise<void> {
+    await eventually(`it prints ${pattern.source}`, () => pattern.test(this.output), seconds).catch((error: Error) => {
+      throw new Error(`${error.message}\n${this.output.slice(-4000)}`, { cause: error });
+    });
+  }
+
   /** What it printed. */
   get printed(): string {
     return this.output;

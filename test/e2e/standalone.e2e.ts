@@ -21,7 +21,7 @@ describe('npm start', () => {
 
   it('starts everything, deploys the signed sample, and says where things are', async () => {
     const ready = await gantry.start();
-    expect(gantry.printed).toContain('Gantry is ready.');
+    await gantry.says(/Gantry is ready\.[^]*Ctrl-C stops/);
     expect(gantry.printed).toContain(ready.adminPasswordFile);
     expect((await fetch(`${ready.http}/readyz`)).status).toBe(200);
     expect(await (await fetch(ready.sampleUrl!)).text()).toContain('Hello from Gantry');
@@ -75,17 +75,17 @@ describe('npm start', () => {
     const second = await Gantry.prepare({ env: { GANTRY_HOME: gantry.home } });
     second.launch();
     expect(await second.ended()).toBe(1);
-    expect(second.printed).toMatch(/Gantry can't start: .*(runs already|in use|already)/);
+    await second.says(/Gantry can't start: .*(runs already|in use|already)/);
     const port = new URL(gantry.ready!.http).port;
     const third = await Gantry.prepare({ env: { GANTRY_HTTP_PORT: port } });
     third.launch();
     expect(await third.ended()).toBe(1);
-    expect(third.printed).toMatch(new RegExp(`port ${port}.*GANTRY_HTTP_PORT`, 's'));
+    await third.says(new RegExp(`port ${port}.*GANTRY_HTTP_PORT`, 's'));
     await third.remove();
     const fourth = await Gantry.prepare({ env: { GANTRY_HTTP_PORT: 'eighty' } });
     fourth.launch();
     expect(await fourth.ended()).toBe(1);
-    expect(fourth.printed).toMatch(/GANTRY_HTTP_PORT=eighty/);
+    await fourth.says(/GANTRY_HTTP_PORT=eighty/);
     await fourth.remove();
   });
 
