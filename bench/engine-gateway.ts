@@ -15,9 +15,10 @@ const containers = 500;
 const services = 1_000;
 const manyServices = 10_000;
 const streams = 500;
-const pings = 400;
+/** In one turn: long enough that most of them do not follow upon another way's turn, as a client's usual call does not. */
+const pings = 1_500;
 /** A process that has served some ten thousand calls is the usual one; before, its code is still being compiled. */
-const warmTurns = 25;
+const warmTurns = 15;
 const execBytes = 64 * 1024 * 1024;
 const logBytes = 8 * 1024 * 1024;
 const version = '/v1.41';

@@ -35,6 +35,7 @@ interface Remembered {
 export class Authenticator implements OnModuleDestroy {
   private readonly key = randomBytes(32).toString('base64');
   private readonly remembered = new Map<string, Remembered>();
+  private readonly certificatesSeen = new WeakMap<Buffer, { shown: string; key: string }>();
   private readonly verifying = new Map<string, Promise<Remembered | null>>();
   /** Grows whenever something is dropped: what was being verified at that moment is not remembered. */
   private epoch = 0;
@@ -82,19 +83,32 @@ export class Authenticator implements OnModuleDestroy {
 
   /**
    * The actor of a client certificate with which a TLS connection was made (so that whoever shows it has its key); null when it is none of ours, over,
-   * revoked, or its account inactive. `fingerprint` is the SHA-256 of `raw` in hexadecimal digits, with or without colons.
+   * revoked, or its account inactive. `fingerprint` is the SHA-256 of `raw` in hexadecimal digits, with or without colons. The bytes of `raw` never
+   * change: what belongs to them is found out once for each buffer, which is once for each connection.
    */
   async certificate(ctx: Context, shown: { fingerprint: string; raw: Buffer }): Promise<Actor | null> {
-    const fingerprint = hash('sha256', shown.raw, 'hex');
-    if (shown.fingerprint.replaceAll(':', '').toLowerCase() !== fingerprint) return null;
-    return this.actor(await this.remember(`x${fingerprint}`, async () => {
+    let seen = this.certificatesSeen.get(shown.raw);
+    if (seen?.shown !== shown.fingerprint) {
+      const fingerprint = hash('sha256', shown.raw, 'hex');
+      if (shown.fingerprint.replaceAll(':', '').toLowerCase() !== fingerprint) return null;
+      seen = { shown: shown.fingerprint, key: this.keyOf(`x${fingerprint}`) };
+      this.certificatesSeen.set(shown.raw, seen);
+    }
+    return this.actor(await this.rememberAs(seen.key, async () => {
       const found = await this.certificates.find(ctx, shown.raw);
       return found && this.fresh({ accountId: found.accountId, credentialId: found.id, limits: found.limits, serviceName: null }, found.expiresAt);
     }));
   }
 
-  private async remember(secret: string, verify: () => Promise<Remembered | null>): Promise<Remembered | null> {
-    const key = hash('sha256', `${this.key}${secret}`, 'base64');
+  private keyOf(secret: string): string {
+    return hash('sha256', `${this.key}${secret}`, 'base64');
+  }
+
+  private remember(secret: string, verify: () => Promise<Remembered | null>): Promise<Remembered | null> {
+    return this.rememberAs(this.keyOf(secret), verify);
+  }
+
+  private async rememberAs(key: string, verify: () => Promise<Remembered | null>): Promise<Remembered | null> {
     const now = this.clock.now().getTime();
     const known = this.remembered.get(key);
     if (known && known.until > now) return known;

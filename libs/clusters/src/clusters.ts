@@ -35,6 +35,7 @@ export class Clusters implements OnApplicationShutdown {
   /** The same as bytes, for the gateway. */
   private recently: { clusters: Promise<readonly Cluster[]>; until: number } | null = null;
   private readonly raws = new Map<string, { key: string; engine: RawEngine }>();
+  private readonly keys = new WeakMap<Cluster, string>();
 
   constructor(
     private readonly db: Db,
@@ -200,7 +201,7 @@ export class Clusters implements OnApplicationShutdown {
   /** Typed client of the cluster's engine; connects on first use. Accepts an id too. @throws request.not-found */
   async engine(ctx: Context, cluster: Cluster | string): Promise<EngineClient> {
     const row = typeof cluster === 'string' ? await this.get(ctx, cluster) : cluster;
-    const key = `${row.apiVersion} ${JSON.stringify(row.endpoint)} ${row.sealedTls ?? ''}`;
+    const key = this.keyOf(row);
     const known = this.clients.get(row.id);
     if (known?.key === key) return known.client;
     const client = new EngineClient(this.relay.connect(this.endpointOf(row)), row.apiVersion, this.config.engineTimeoutSeconds);
@@ -208,9 +209,18 @@ export class Clusters implements OnApplicationShutdown {
     return client;
   }
 
+  /** All by which an engine is reached; made once for each row as it was read. */
+  private keyOf(row: Cluster): string {
+    const known = this.keys.get(row);
+    if (known !== undefined) return known;
+    const key = `${row.apiVersion} ${JSON.stringify(row.endpoint)} ${row.sealedTls ?? ''}`;
+    this.keys.set(row, key);
+    return key;
+  }
+
   /** The raw way to a cluster's engine, kept as long as its endpoint stays the same. Only for processes that may reach engines. */
   raw(cluster: Cluster): RawEngine {
-    const key = `${JSON.stringify(cluster.endpoint)} ${cluster.sealedTls ?? ''}`;
+    const key = this.keyOf(cluster);
     const known = this.raws.get(cluster.id);
     if (known?.key === key) return known.engine;
     known?.engine.close();

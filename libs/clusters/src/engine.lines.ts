@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { Readable, type Duplex } from 'node:stream';
 import { Client, type Dispatcher } from 'undici';
 import { keptMillis, maxKept } from './engine.agent';
+import { clustersProblem } from './problems';
 
 /** A request whose body is there as a whole. */
 export interface WholeCall {
@@ -13,7 +14,16 @@ export interface WholeCall {
   body: Buffer | null;
 }
 
-/** The engine's answer to `send`: its body is read from it. */
+/** The engine's answer to `send`, all of it: what says to be short is told when it has come. */
+export interface WholeAnswer {
+  readonly statusCode: number;
+  /** As those of `RawAnswer`. */
+  readonly headers: IncomingHttpHeaders;
+  /** Empty where an answer has none. */
+  readonly body: Buffer;
+}
+
+/** The engine's answer to `send`, longer or of unknown length: its body is read from it. */
 export interface RawAnswer extends Readable {
   readonly statusCode: number;
   /** By names in lower case; what an engine sends twice stands there once, or joined, as with Node's. */
@@ -24,14 +34,17 @@ export interface RawAnswer extends Readable {
 
 /** A call under way. */
 export interface RawExchange {
-  /** Rejects when no answer comes. */
-  readonly answer: Promise<RawAnswer>;
+  /** Rejects when no answer comes; with clusters.engine-failed when a short one breaks off. */
+  readonly answer: Promise<RawAnswer | WholeAnswer>;
   /** Whether the connection has served a call before: the engine may have ended it at the moment at which this call was sent. */
   readonly reused: boolean;
   /** Gives the call up and ends its connection; nothing is left to do then. */
   destroy(): void;
 }
 
+/** An answer that says to have no more bytes is told as a whole: a stream would cost more than they do. */
+const maxWholeBytes = 16 * 1024;
+const nothing = Buffer.alloc(0);
 /** Of these only the first counts, where an engine says them twice. */
 const onceOnly: ReadonlySet<string> = new Set(['content-length', 'content-type']);
 
@@ -81,11 +94,12 @@ export class EngineLines {
 
 /** Hears what an engine answers to one call. */
 class Answering implements Dispatcher.DispatchHandler {
-  readonly answer: Promise<RawAnswer>;
-  private resolve!: (answer: RawAnswer) => void;
+  readonly answer: Promise<RawAnswer | WholeAnswer>;
+  private resolve!: (answer: RawAnswer | WholeAnswer) => void;
   private reject!: (error: Error) => void;
   private control: Dispatcher.DispatchController | null = null;
   private body: AnswerBody | null = null;
+  private whole: { statusCode: number; headers: IncomingHttpHeaders; body: Buffer } | null = null;
   private over = false;
 
   /**
@@ -112,17 +126,25 @@ class Answering implements Dispatcher.DispatchHandler {
 
   onResponseStart(control: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
     if (statusCode < 200) return;
+    for (const [name, value] of Object.entries(headers)) if (Array.isArray(value)) headers[name] = onceOnly.has(name) ? value[0] : value.join(', ');
+    if (Number(headers['content-length']) <= maxWholeBytes) {
+      this.whole = { statusCode, headers, body: nothing };
+      return;
+    }
     this.body = new AnswerBody(statusCode, headers, () => control.resume(), () => this.destroy());
     this.resolve(this.body);
   }
 
   onResponseData(control: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.body!.push(chunk)) control.pause();
+    // Never more than the answer's length: the client sees to it.
+    if (this.whole) this.whole.body = this.whole.body.length === 0 ? chunk : Buffer.concat([this.whole.body, chunk]);
+    else if (!this.body!.push(chunk)) control.pause();
   }
 
   onResponseEnd(_control: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     this.over = true;
-    this.body!.end(trailers);
+    if (this.whole) this.resolve(this.whole);
+    else this.body!.end(trailers);
     this.done();
   }
 
@@ -130,7 +152,7 @@ class Answering implements Dispatcher.DispatchHandler {
     this.over = true;
     this.broken();
     if (this.body) this.body.destroy(error);
-    else this.reject(error);
+    else this.reject(this.whole ? clustersProblem('engine-failed', { detail: 'The engine’s answer broke off.', cause: error }) : error);
   }
 }
 
@@ -139,7 +161,6 @@ class AnswerBody extends Readable implements RawAnswer {
 
   constructor(readonly statusCode: number, readonly headers: IncomingHttpHeaders, private readonly more: () => void, private readonly leave: () => void) {
     super();
-    for (const [name, value] of Object.entries(headers)) if (Array.isArray(value)) headers[name] = onceOnly.has(name) ? value[0] : value.join(', ');
   }
 
   end(trailers: IncomingHttpHeaders): void {

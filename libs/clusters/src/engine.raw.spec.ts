@@ -11,7 +11,12 @@ const path = join(dir, 'engine.sock');
 const sockets: Socket[] = [];
 let server: Server;
 beforeAll(async () => {
-  server = createServer((request, response) => request.url === '/slow' ? undefined : response.writeHead(request.url === '/refused' ? 409 : 200).end('{}'));
+  server = createServer((request, response) => {
+    if (request.url === '/slow') return;
+    if (request.url === '/chunked') response.writeHead(200).end('{}');
+    else if (request.url === '/broken') response.writeHead(200, { 'content-length': 10 }).write('{}', () => response.destroy());
+    else response.writeHead(request.url === '/refused' ? 409 : 200, { 'content-length': 2 }).end(request.method === 'HEAD' ? undefined : '{}');
+  });
   // As an engine does that is asked for a connection and has no use for it: an answer like any other.
   server.on('upgrade', (_request, socket: Socket) => {
     socket.resume().once('end', () => socket.end());
@@ -66,9 +71,8 @@ describe('openEngine', () => {
     const call = { method: 'POST', target: '/', headers: { 'content-length': 2 }, body: Buffer.from('{}') };
     const read = async (exchange: ReturnType<typeof engine.send>): Promise<[number, string, boolean]> => {
       const answer = await exchange.answer;
-      let text = '';
-      for await (const chunk of answer) text += String(chunk);
-      return [answer.statusCode, text, exchange.reused];
+      if (!('body' in answer)) throw new Error('not told as a whole');
+      return [answer.statusCode, answer.body.toString(), exchange.reused];
     };
     const before = sockets.length;
     expect(await read(engine.send(call))).toEqual([200, '{}', false]);
@@ -80,13 +84,24 @@ describe('openEngine', () => {
     for (const socket of sockets.slice(before)) if (!socket.closed) await once(socket, 'close');
   });
 
+  it('tells a short answer as a whole, or that it broke off, and anything else as a stream', async () => {
+    const engine = openEngine({ kind: 'socket', path });
+    const call = { method: 'GET', target: '/', headers: {}, body: null };
+    expect(await engine.send({ ...call, method: 'HEAD' }).answer).toMatchObject({ statusCode: 200, headers: { 'content-length': '2' }, body: Buffer.alloc(0) });
+    const streamed = await engine.send({ ...call, target: '/chunked' }).answer;
+    if ('body' in streamed) throw new Error('told as a whole');
+    let text = '';
+    for await (const chunk of streamed) text += String(chunk);
+    expect([text, streamed.statusCode]).toEqual(['{}', 200]);
+    await expect(engine.send({ ...call, target: '/broken' }).answer).rejects.toMatchObject({ code: 'clusters.engine-failed' });
+    engine.close();
+  });
+
   it('ends the connection of a call that is given up, and uses none that the engine ended', async () => {
     const engine = openEngine({ kind: 'socket', path });
     const call = { method: 'GET', target: '/', headers: {}, body: null };
-    const first = await engine.send(call).answer;
+    await engine.send(call).answer;
     const used = sockets.at(-1)!;
-    first.resume();
-    await once(first, 'end');
     used.end();
     await once(used, 'close');
     const opened = once(server, 'connection') as Promise<[Socket]>;

@@ -2,7 +2,7 @@ export { Cluster, clustersEntities, watchModes, type ClusterState, type StoredEn
 export { Clusters } from './clusters';
 export { ClustersModule } from './clusters.module';
 export { connectEngine, EngineClient, EngineConnection, EngineError, newestApiVersion, oldestApiVersion, stackLabel, type Endpoint, type EngineCall, type RegistryAuth } from './engine.client';
-export type { RawAnswer, RawExchange, WholeCall } from './engine.lines';
+export type { RawAnswer, RawExchange, WholeAnswer, WholeCall } from './engine.lines';
 export { openEngine, rawEngineOver, type RawCall, type RawEngine } from './engine.raw';
 export type * from './engine.types';
 export { collectionLabel } from './engine-api/bodies';

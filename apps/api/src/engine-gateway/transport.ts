@@ -1,7 +1,7 @@
 import { STATUS_CODES, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex, Readable, Transform, Writable } from 'node:stream';
-import { clustersProblem, knownVersion, type Passage, type RawAnswer, type RawEngine } from '@gantry/clusters';
+import { Readable, type Duplex, type Transform, type Writable } from 'node:stream';
+import { clustersProblem, knownVersion, type Passage, type RawAnswer, type RawEngine, type WholeAnswer } from '@gantry/clusters';
 import { Problem } from '@gantry/platform';
 import { ClientSession } from './build-session';
 
@@ -50,7 +50,7 @@ const maxUnanswered = 10;
 const ignore = (): void => undefined;
 
 /** The head of an engine's answer, and its body. */
-type Message = IncomingMessage | RawAnswer;
+type Message = IncomingMessage | RawAnswer | WholeAnswer;
 
 /** An engine's answer and, where it gave the connection away, the connection. */
 interface Answer {
@@ -234,9 +234,9 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
     // What was asked for may have happened: who must learn of it stays.
     if (!passage.whole) caller.once('close', gone);
     const take = (message: Message): void => {
-      message.on('error', ignore); // whoever reads it notices
+      if (!('body' in message)) message.on('error', ignore); // whoever reads it notices
       if (settle()) resolve({ message, duplex: null });
-      else message.destroy();
+      else if (!('body' in message)) message.destroy();
     };
     const broke = (error: NodeJS.ErrnoException, reused: boolean): void => {
       const stale = again && reused && (passage.method === 'GET' || passage.method === 'HEAD') && passage.body === null && staleCodes.has(error.code ?? '');
@@ -344,14 +344,14 @@ function returning(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
   return picked;
 }
 
-async function reply(answer: Message, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
-  let status = answer.statusCode ?? 0;
-  const headers = returning(answer.headers);
+async function reply(told: Message, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
+  let status = told.statusCode ?? 0;
+  const headers = returning(told.headers);
   // By this clients choose how to build where nobody has said; BuildKit's newer ones would need what is not passed on.
   if (headers['builder-version'] !== undefined) headers['builder-version'] = '1';
   if (!request.complete && hasBody(request)) headers['connection'] = 'close'; // answered before the body was through
   if (passage.whole) {
-    const sent = await passage.whole(status, await readWhole(answer, limits));
+    const sent = await passage.whole(status, await readWhole(told, limits));
     if (response.destroyed) return;
     status = sent.status;
     const bodiless = isBodiless(passage, status);
@@ -360,6 +360,14 @@ async function reply(answer: Message, request: IncomingMessage, response: Server
     endAnswer(request, response, bodiless ? null : sent.body);
     return;
   }
+  const filter = !isBodiless(passage, status) && status >= 200 && status < 300 ? (passage.filter?.() ?? null) : null;
+  if ('body' in told && !filter) {
+    if (response.destroyed) return;
+    response.writeHead(status, headers);
+    endAnswer(request, response, isBodiless(passage, status) ? null : told.body);
+    return;
+  }
+  const answer = 'body' in told ? streamOf(told) : told;
   if (response.destroyed) {
     answer.destroy();
     return;
@@ -370,9 +378,8 @@ async function reply(answer: Message, request: IncomingMessage, response: Server
     endAnswer(request, response, null);
     return;
   }
-  const filter = status >= 200 && status < 300 ? (passage.filter?.() ?? null) : null;
   if (filter) {
-    refuseEncoded(answer);
+    refuseEncoded(told.headers, () => answer.destroy());
     delete headers['content-length'];
   }
   const length = headers['content-length'];
@@ -383,7 +390,7 @@ async function reply(answer: Message, request: IncomingMessage, response: Server
     endAnswer(request, response, body);
     return;
   }
-  if (length === undefined) announceTrailers(answer, response, headers);
+  if (length === undefined && !('body' in told)) announceTrailers(told, response, headers);
   response.writeHead(status, headers);
   // A body that comes late must not hold the head back; one that is here already goes out with it.
   setImmediate(() => {
@@ -392,8 +399,10 @@ async function reply(answer: Message, request: IncomingMessage, response: Server
   await pour(answer, filter, request, response);
 }
 
+const streamOf = ({ body }: WholeAnswer): Readable => Readable.from(body.length === 0 ? [] : [body], { objectMode: false });
+
 /** Everything of the answer goes to the response; when one breaks off, so does the other. `pipeline` would do, at several times the cost for a small answer. @throws an error of the filter */
-function pour(answer: Message, filter: Transform | null, request: IncomingMessage, response: ServerResponse): Promise<void> {
+function pour(answer: Readable, filter: Transform | null, request: IncomingMessage, response: ServerResponse): Promise<void> {
   return new Promise((resolve, reject) => {
     const cut = (): void => {
       answer.destroy();
@@ -462,7 +471,7 @@ function isBodiless(passage: Passage, status: number): boolean {
   return passage.method === 'HEAD' || status === 204 || status === 304;
 }
 
-function announceTrailers(answer: Message, response: ServerResponse, headers: OutgoingHttpHeaders): void {
+function announceTrailers(answer: IncomingMessage | RawAnswer, response: ServerResponse, headers: OutgoingHttpHeaders): void {
   const names = (answer.headers.trailer ?? '').toLowerCase().split(',').map((name) => name.trim()).filter((name) => name.startsWith('x-docker-'));
   if (names.length === 0) return;
   headers['trailer'] = names.join(', ');
@@ -471,20 +480,20 @@ function announceTrailers(answer: Message, response: ServerResponse, headers: Ou
 }
 
 /** What can't be read can't be judged. */
-function refuseEncoded(answer: Message): void {
-  const encoding = answer.headers['content-encoding'];
+function refuseEncoded(headers: IncomingHttpHeaders, leave: () => unknown): void {
+  const encoding = headers['content-encoding'];
   if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
-  answer.destroy();
+  leave();
   throw clustersProblem('engine-failed', { detail: 'The engine’s answer is encoded although nobody asked for that.' });
 }
 
 async function readWhole(answer: Message, limits: TransportLimits): Promise<Buffer> {
-  refuseEncoded(answer);
-  return gather(answer, maxWholeBytes, limits);
+  refuseEncoded(answer.headers, () => 'body' in answer || answer.destroy());
+  return 'body' in answer ? answer.body : gather(answer, maxWholeBytes, limits);
 }
 
 /** @throws clusters.engine-failed when there are more bytes, or not all of them come */
-function gather(answer: Message, maxBytes: number, limits: TransportLimits): Promise<Buffer> {
+function gather(answer: Readable, maxBytes: number, limits: TransportLimits): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;

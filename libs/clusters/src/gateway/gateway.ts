@@ -107,6 +107,12 @@ const running = new Set(['POST /containers/create', 'POST /services/create', 'PO
 const starting = new Set(['POST /containers/{id}/start', 'POST /containers/{id}/restart', 'POST /containers/{id}/unpause']);
 /** What an id of the engine's, or the short form that the CLI shows of it, looks like. */
 const idForm = /^(?:[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-z]{25})$/;
+/** Rows whose answers tell of images that are made, and how, by their query. */
+const tellers: Partial<Record<string, (query: string, isKit: boolean) => Teller>> = {
+  'POST /build': (query, isKit) => (isKit || queryValues(query, 'q')[0] === undefined ? 'build' : 'quiet-build'),
+  'POST /images/load': () => 'load',
+  'POST /images/create': (query) => ((queryValues(query, 'fromSrc')[0] ?? '') === '' ? 'pull' : 'import'),
+};
 const objectName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
 /** What an image's or a plugin's name is made of; its slashes stand in a path as they are. */
 const referenceName = /^(?!.*(?:\/\/|\.\.))[[a-zA-Z0-9][\][a-zA-Z0-9_.:/@-]{0,511}$/;
@@ -928,11 +934,10 @@ export class EngineGateway {
 
   /** Answers that tell of images which are made are heard: such images are nobody's, and not made beside Gantry. */
   private tapOf({ ctx, cluster, engine, nodeId, kit, ruling: { query }, query: asked, match: { row } }: Call): Passage['filter'] {
-    const importing = (queryValues(query, 'fromSrc')[0] ?? '') !== '';
-    const tellers: Record<string, Teller> = { 'POST /build': kit || queryValues(query, 'q')[0] === undefined ? 'build' : 'quiet-build', 'POST /images/load': 'load', 'POST /images/create': importing ? 'import' : 'pull' };
-    const teller = tellers[row.name];
+    const teller = tellers[row.name]?.(query, kit !== null);
+    if (teller === undefined) return null;
     const [reference = ''] = queryValues(asked ?? query, 'fromImage');
-    return teller === undefined ? null : this.makings.tap({ ctx, clusterId: cluster.id, nodeId, engine, teller, reference });
+    return this.makings.tap({ ctx, clusterId: cluster.id, nodeId, engine, teller, reference });
   }
 
   /** Whether an image that gets another name is in the registry. One that was not made through Gantry is not made so by a name. */

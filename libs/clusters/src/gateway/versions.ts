@@ -6,6 +6,7 @@ import { clustersProblem } from '../problems';
 
 /** How long an engine is believed what it said of itself: it may be another one after an upgrade. */
 const saidMillis = 60_000;
+const newestKnown = `1.${newestMinor}`;
 
 /**
  * The newest API version in which calls go on to each engine: the newest that the engine speaks and that the table knows. What Gantry asks for itself is
@@ -46,7 +47,7 @@ export function versionFor(match: Pick<EngineMatch, 'versioned' | 'minor'>, newe
 
 /** A version that an engine says it speaks, as far as the table does. What is no version stays as it is. */
 export function knownVersion(version: string): string {
-  return /^1\.\d{1,4}$/.test(version) && minorOf(version) > newestMinor ? `1.${newestMinor}` : version;
+  return version === newestKnown || version === newestApiVersion ? version : /^1\.\d{1,4}$/.test(version) && minorOf(version) > newestMinor ? newestKnown : version;
 }
 
 /** The answer of `GET /version` with the versions that are spoken through Gantry: some clients go by it. The same bytes where it has no others. */
@@ -63,5 +64,5 @@ export function knownVersions(body: Buffer): Buffer {
 }
 
 function minorOf(version: string): number {
-  return Number(version.split('.')[1]);
+  return Number(version.slice(version.indexOf('.') + 1));
 }
