@@ -39,6 +39,8 @@ export class Access implements OnModuleInit, OnModuleDestroy {
   /** When the facts were last known to be those of the database (ms since 1970), and whether that is too long ago. */
   private trueAt = 0;
   private stale = false;
+  /** How often the snapshot has changed. */
+  private changes = 0;
   /** How long decisions go on without the database; after that all but the system's own are refused. */
   maxStaleMillis = 300_000;
 
@@ -113,9 +115,14 @@ export class Access implements OnModuleInit, OnModuleDestroy {
 
   /** The items on which the actor may do the operation. */
   filter<T>(ctx: Context, operation: Operation, items: T[], ref: (item: T) => ResourceRef): T[] {
-    if (this.stale && ctx.actor.kind !== 'system') return [];
-    const may = decideMany(this.snapshot, ctx.actor, operation);
+    const may = this.judge(ctx, operation);
     return items.filter((item) => may(ref(item)));
+  }
+
+  /** As `can(…).allowed` for many resources: what is the same for all is looked up once. What it answers holds as long as `revision` is the same. */
+  judge(ctx: Context, operation: Operation): (resource: ResourceRef) => boolean {
+    if (this.stale && ctx.actor.kind !== 'system') return () => false;
+    return decideMany(this.snapshot, ctx.actor, operation);
   }
 
   /** Whether the operation is within the limits of the actor's credential at all; false for nobody. */
@@ -331,7 +338,13 @@ export class Access implements OnModuleInit, OnModuleDestroy {
     this.tell(null);
   }
 
+  /** Another number whenever somebody may do something else than before; null while nobody may do anything. What was decided at one number holds as long as it is the same. */
+  get revision(): number | null {
+    return this.stale ? null : this.changes;
+  }
+
   private tell(change: Change | null): void {
+    this.changes += 1;
     for (const listener of this.listeners) listener(change);
   }
 }

@@ -360,9 +360,11 @@ export function decideMany(facts: Facts, actor: Actor, operation: Operation): (r
   let known = facts.memo.get(subject.id);
   return (resource) => {
     if (resource.kind !== kind) [kind, placements] = [resource.kind, facts.placements.get(resource.kind)];
-    const collection = placements?.get(resource.id);
-    // Levels, teams, accounts and what is placed by its parent are asked about in full.
-    if (collection === undefined || kind === 'repository' || kind === 'team' || kind === 'account' || kind === 'collection' || kind === 'system' || resource.parent !== undefined) return slow(resource);
+    // What is nobody's is the system's, which is `/`.
+    const isNobodys = resource.parent === systemResource;
+    const collection = placements?.get(resource.id) ?? (isNobodys ? rootCollectionId : undefined);
+    // Levels, teams, accounts and what is placed by another parent are asked about in full.
+    if (collection === undefined || kind === 'repository' || kind === 'team' || kind === 'account' || kind === 'collection' || kind === 'system' || (resource.parent !== undefined && !isNobodys)) return slow(resource);
     let rights = known?.get(collection);
     if (rights === undefined) {
       rights = rightsIn(facts, subject.id, collection);

@@ -268,7 +268,13 @@ export function randomDecisions(implementation: Implementation, compare: (compar
     // The slow explanation has the same outcome as the quick decision.
     const asSubject = made.accounts.get(subject)!;
     const grounds = alive ? implementation.groundsOf(made, q.actor === 'robot' ? { ...asSubject, admin: false } : asSubject, q.operation, ref) : [];
-    if (implementation.decideMany && implementation.decideMany(made, actor, q.operation)(ref) !== got.allowed) throw new Error('many are decided otherwise than one');
+    if (implementation.decideMany) {
+      const many = implementation.decideMany(made, actor, q.operation);
+      // What is nobody's lies in the system, placed or not.
+      const others = [ref, { kind: q.kind, id: q.resource, parent: systemResource }, { kind: 'service', id: 'nobodys', parent: systemResource }];
+      // Turned, too: an answer must not rest on what was asked before.
+      for (const each of [...others, ...others.reverse()]) if (many(each) !== implementation.decide(made, actor, q.operation, each).allowed) throw new Error('many are decided otherwise than one');
+    }
     compare({
       got: { allowed: got.allowed, visible: got.visible, grounds: grounds.length > 0 },
       wanted: { allowed: right && within && withinOperations, visible: sees && within, grounds: right },

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { Global, Module, type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Access, accessEntities, AccessModule, Accounts, Collections, Grants } from '@gantry/access';
@@ -217,6 +218,52 @@ describe('rights at the gateway', () => {
     expect(await there('volume')).toEqual(['bobs', 'optioned', 'stray']);
     expect((await app.get(Ownership).ofCluster(system, cluster.id)).find('volume', { name: 'used' })).toBeNull();
     for (const name of ['bobs', 'optioned', 'stray']) await raw('DELETE', `/volumes/${name}`);
+  }, 60_000);
+
+  it('lists what the caller may see now, whatever it was that changed since the last list', async () => {
+    const spec = (name: string): object => ({ Name: name, TaskTemplate: { ContainerSpec: { Image: image } }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } });
+    const made = async (who: Context, name: string): Promise<string> => String((await call(who, 'POST', '/services/create', spec(name))).body['ID']);
+    const seen = async (who: Context): Promise<string[]> => {
+      const match = matchEngineCall('GET', `${v}/services`);
+      if (match.row === null) throw new Error(match.message);
+      const passage = await gateway.decide(who, cluster, { match, body: Buffer.alloc(0), registryAuth: undefined });
+      const { answer } = clusters.raw(cluster).send({ method: passage.method, target: passage.target, headers: {}, body: null });
+      const told = await answer;
+      const whole = 'body' in told ? Readable.from([told.body], { objectMode: false }) : told;
+      const filter = passage.filter!();
+      whole.pipe(filter);
+      const chunks: Buffer[] = [];
+      for await (const chunk of filter) chunks.push(chunk as Buffer);
+      return (JSON.parse(Buffer.concat(chunks).toString()) as { Spec: { Name: string } }[]).map(({ Spec }) => Spec.Name).sort();
+    };
+    const other = contextOf(await app.get(Accounts).createUser(system, { name: 'lister' }));
+    const [grants, accounts] = [app.get(Grants), app.get(Accounts)];
+    const entry = (await app.get(Collections).create(system, { parent: '/', name: 'entry' })).path;
+    for (const subject of ['lister', 'ann']) await grants.create(system, { subject, role: 'viewonly', collection: entry });
+    await access.place(system, { kind: 'cluster', id: cluster.id }, access.findCollection(system, '/entry')!.id);
+    const ids = [await made(ann, 'listed-1'), await made(ann, 'listed-2'), (await raw<{ ID: string }>('POST', '/services/create', spec('nobodys'))).ID];
+    try {
+      // Twice each: the second time from what was decided the first time.
+      for (const _ of [1, 2]) expect([await seen(ann), await seen(other)]).toEqual([['listed-1', 'listed-2'], []]);
+      const { grant } = await grants.create(system, { subject: 'lister', role: 'viewonly', collection: '/Shared/Private/ann' });
+      for (const _ of [1, 2]) expect(await seen(other)).toEqual(['listed-1', 'listed-2']);
+      await grants.delete(system, grant.id);
+      for (const _ of [1, 2]) expect(await seen(other)).toEqual([]);
+      // One of them goes to where the other may look.
+      const ref = (await app.get(Ownership).ofCluster(system, cluster.id)).find('service', { id: ids[0]! })!;
+      await access.place(system, ref, access.findCollection(system, '/entry')!.id);
+      for (const _ of [1, 2]) expect([await seen(ann), await seen(other)]).toEqual([['listed-1', 'listed-2'], ['listed-1']]);
+      // What was nobody's is somebody's, once that is bound to it.
+      const claim = await app.get(Ownership).claim(system, { clusterId: cluster.id, kind: 'service', name: 'nobodys', nodeId: '', collectionId: other.actor.id!, createdBy: other.actor.id! });
+      for (const _ of [1, 2]) expect(await seen(other)).toEqual(['listed-1']);
+      await app.get(Ownership).bind(system, claim, ids[2]!, 'nobodys');
+      for (const _ of [1, 2]) expect(await seen(other)).toEqual(['listed-1', 'nobodys']);
+      await accounts.update(system, 'lister', (await accounts.get(system, 'lister')).version, { active: false });
+      await expect(seen(other)).rejects.toMatchObject({ code: expect.stringMatching(/clusters\.no-such-object/) });
+    } finally {
+      await access.place(system, { kind: 'cluster', id: cluster.id }, ann.actor.id!);
+      for (const id of ids) await raw('DELETE', `/services/${id}`);
+    }
   }, 60_000);
 
   it('keeps services to the nodes on which their makers may schedule', async () => {

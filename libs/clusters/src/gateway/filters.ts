@@ -1,10 +1,10 @@
 import type { Transform } from 'node:stream';
 import { Inject, Injectable } from '@nestjs/common';
-import { Access, type Operation } from '@gantry/access';
+import { Access, type Operation, type ResourceRef } from '@gantry/access';
 import { CONFIG, type Config, type Context } from '@gantry/platform';
 import type { EngineKind } from '../engine-api/shape';
 import type { EngineRow } from '../engine-api/table';
-import { containerForm, dfFilter, eventsFilter, infoFilter, inspectFilter, listFilter, redactFilter, swarmForm, taskForm, type EngineEvent, type Form, type ItemPath, type UsageKind } from './answers';
+import { containerForm, dfFilter, eventsFilter, infoFilter, inspectFilter, listFilter, redactFilter, swarmForm, taskForm, type EngineEvent, type Form, type ItemPath, type UsageKind, Verdicts } from './answers';
 import { swarmServiceLabel, type Seen } from './objects';
 import type { ClusterOwnership } from './ownership-index';
 import { parseReference } from './references';
@@ -31,6 +31,8 @@ const views: Partial<Record<EngineKind, Operation>> = {
   container: 'container:view', image: 'image:view', network: 'network:view', volume: 'volume:view', service: 'service:view', task: 'service:view-tasks', node: 'node:view', secret: 'secret:view', config: 'config:view',
 };
 
+const viewOf = (kind: EngineKind): Operation | undefined => (kind === 'plugin' ? 'plugin:view' : views[kind]);
+
 interface Listed {
   wanted: readonly ItemPath[];
   read(found: readonly (string | undefined)[]): Named | null;
@@ -54,11 +56,16 @@ const lists: Partial<Record<EngineKind, Listed>> = {
   service: byId('service'), secret: byId('secret'), config: byId('config'), node: byId('node'),
 };
 
+/** For so many lists of callers what was decided on their items is kept. */
+const maxKnown = 64;
 const imageNames = ['RepoTags', 'RepoDigests'] as const;
 
 /** Cuts out of an engine's answers what the caller may not know of. */
 @Injectable()
 export class AnswerFilters {
+  /** By who asks for what; up to 1.3 MB each. */
+  private readonly known = new Map<string, { verdicts: Verdicts; access: number; owners: number }>();
+
   constructor(
     private readonly access: Access,
     @Inject(CONFIG) private readonly config: Config,
@@ -81,7 +88,10 @@ export class AnswerFilters {
         if (response.kind === 'image') return () => this.images(wish, response.at);
         const list = lists[response.kind];
         if (!list) throw new Error(`lists of ${response.kind} are not filtered`);
-        return () => listFilter({ at: response.at, wanted: list.wanted, ...(list.form ? { form: list.form } : {}), keep: (found) => this.sees(wish, list.read(found)) });
+        return () => {
+          const sees = this.seer(wish, response.kind);
+          return listFilter({ at: response.at, wanted: list.wanted, ...(list.form ? { form: list.form, known: this.knownTo(wish, response.kind, list.form) } : {}), keep: (found) => sees(list.read(found)) });
+        };
       }
       case 'events':
         return this.seesEverything(wish) ? null : () => eventsFilter({ keep: (event) => this.seesEvent(wish, event) });
@@ -132,8 +142,43 @@ export class AnswerFilters {
   }
 
   private sees(wish: AnswerWish, seen: Named | null): boolean {
-    const operation = seen === null ? undefined : seen.kind === 'plugin' ? 'plugin:view' : views[seen.kind];
+    const operation = seen === null ? undefined : viewOf(seen.kind);
     return seen !== null && operation !== undefined && this.access.can(wish.ctx, operation, refOf(wish.owners, wish.clusterId, seen)).allowed;
+  }
+
+  /** As `sees` for the items of a list: what is the same for all of them is looked up once. */
+  private seer(wish: AnswerWish, kind: EngineKind): (seen: Named | null) => boolean {
+    const operation = viewOf(kind);
+    let revision: number | null = null;
+    let judge: (resource: ResourceRef) => boolean = () => false;
+    return (seen) => {
+      const { revision: now } = this.access;
+      if (now === null || operation === undefined || seen === null) return false;
+      if (now !== revision) [revision, judge] = [now, this.access.judge(wish.ctx, operation)];
+      return judge(refOf(wish.owners, wish.clusterId, seen));
+    };
+  }
+
+  /** What was decided before on the ids of a list that the same caller asks for again; null where more than the account and the ids counts. */
+  private knownTo({ ctx: { actor }, clusterId, owners }: AnswerWish, kind: EngineKind, form: Form): () => Verdicts | null {
+    if (form.also !== undefined || actor.limits !== null || actor.id === null) return () => null;
+    const key = `${actor.kind} ${actor.id} ${clusterId} ${kind}`;
+    return () => {
+      const { revision } = this.access;
+      if (revision === null) return null;
+      let known = this.known.get(key);
+      if (known) this.known.delete(key);
+      else known = { verdicts: new Verdicts(form.idBytes), access: revision, owners: owners.revision };
+      // The one that was asked for last stands last.
+      this.known.set(key, known);
+      const oldest = this.known.keys().next();
+      if (this.known.size > maxKnown && !oldest.done) this.known.delete(oldest.value);
+      if (known.access !== revision || known.owners !== owners.revision) {
+        known.verdicts.clear();
+        [known.access, known.owners] = [revision, owners.revision];
+      }
+      return known.verdicts;
+    };
   }
 
   /** An event is seen by who sees all that it tells of. */

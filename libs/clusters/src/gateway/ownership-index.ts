@@ -18,6 +18,8 @@ export interface ClusterOwnership {
   readonly clusterId: string;
   /** How many objects belong to somebody. */
   readonly size: number;
+  /** Another number whenever anything else is said of any object than before. */
+  readonly revision: number;
   /**
    * For `access`: whose the object is. Made through the gateway: `{kind, id: <row>}`; by delivery: `{kind, id: '<cluster>/<kind>/<name>'}` with the
    * environment as parent; null: nobody's. With an id, only the id counts; but for volumes, whose id is their name. A name alone is believed as
@@ -43,8 +45,13 @@ export interface OwnedObject {
   ref: ResourceRef;
 }
 
+/** Of all clusters together, so that rows which take others' place never have a number that those had. */
+let changes = 0;
+
 /** The rows of one cluster by all that is asked for. */
 export class OwnedObjects {
+  /** See `ClusterOwnership.revision`. */
+  revision = (changes += 1);
   private readonly byKey = new Map<string, OwnedObject>();
   /** kind → engine's id */
   private readonly byId = new Map<string, Map<string, OwnedObject>>();
@@ -56,6 +63,7 @@ export class OwnedObjects {
   }
 
   put(object: OwnedObject): void {
+    this.revision = changes += 1;
     this.drop(object.key);
     this.byKey.set(object.key, object);
     if (object.engineId !== null && object.kind !== 'volume') inner(this.byId, object.kind).set(object.engineId, object);
@@ -63,6 +71,7 @@ export class OwnedObjects {
   }
 
   drop(key: string): void {
+    this.revision = changes += 1;
     const object = this.byKey.get(key);
     if (!object) return;
     this.byKey.delete(key);
@@ -100,6 +109,10 @@ export class OwnershipIndex implements ClusterOwnership {
 
   get size(): number {
     return this.objects.size;
+  }
+
+  get revision(): number {
+    return this.objects.revision;
   }
 
   find(kind: string, { id, name, nodeId = '' }: ObjectName): ResourceRef | null {

@@ -3,6 +3,7 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { parseStrictJson, RawNumber, StrictJsonError, type StrictJson } from '@gantry/platform';
 import { Leap, type Form } from './leap';
 import { cut, pass, Splicer, type Plan } from './splice';
+import type { Verdicts } from './verdicts';
 
 /** What is read of a larger piece before other work has its turn, in bytes. */
 const turnBytes = 256 * 1024;
@@ -112,6 +113,8 @@ export interface ListOptions {
   beside?: readonly string[];
   /** How engines write such items: those that are cut are then found without being read. `wanted` is the id and, with `also`, the string behind that; nothing else is judged. */
   form?: Form;
+  /** With a form without `also`: what `keep` said before of ids, or null. Asked before each stretch of items that are not read: none of it may have changed since. */
+  known?: () => Verdicts | null;
 }
 
 /**
@@ -128,7 +131,7 @@ export function listFilter(options: ListOptions): Transform {
   const items: Plan = {
     is: 'items', of: 'objects', named: false, wanted: { scalars: options.wanted, lists: options.lists ?? [] }, keep: ({ texts, lists }) => options.keep(texts, lists),
     ...(inside.length > 0 ? { within: planAt(inside, 'pass') } : {}),
-    ...(options.form ? { leap: new Leap(options.form, (id, also) => !options.keep([id, also], [])) } : {}),
+    ...(options.form ? { leap: new Leap(options.form, (id, also) => !options.keep([id, also], []), options.known) } : {}),
   };
   return new AnswerFilter(planAt([[options.at, items], ...(options.at === '' ? [] : (options.beside ?? []).map((name): [string, Plan] => [pointerTo(name), pass]))], 'cut'));
 }

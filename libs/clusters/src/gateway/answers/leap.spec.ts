@@ -1,6 +1,6 @@
 import type { Transform } from 'node:stream';
 import fc from 'fast-check';
-import { containerForm, listFilter, swarmForm, taskForm, type Form } from './index';
+import { containerForm, listFilter, swarmForm, taskForm, Verdicts, type Form } from './index';
 import { Leap } from './leap';
 
 /** Text as Go's encoder writes it: it escapes a few characters more than `JSON.stringify`. */
@@ -82,6 +82,17 @@ describe.each(Object.entries(kinds))('lists of %s', (_name, { form, wanted, item
     }), { numRuns: 80 });
   });
 
+  it('come out so by what was decided before', async () => {
+    const verdicts = new Verdicts(form.idBytes);
+    const known = (): Transform => listFilter({ at: '', wanted, form, known: () => verdicts, keep: visible });
+    await fc.assert(fc.asyncProperty(fc.array(item, { maxLength: 12 }), fc.array(fc.nat(), { maxLength: 4 }), async (items, cuts) => {
+      const bytes = Buffer.from(`[${items.map(go).join(',')}]\n`);
+      const expected = await through(exact(), bytes, []);
+      expect(await through(known(), bytes, cuts)).toBe(expected);
+      expect(await through(known(), bytes, [])).toBe(expected);
+    }), { numRuns: 60 });
+  });
+
   it('come out so wherever they are cut in two', async () => {
     const [items] = fc.sample(fc.array(item, { minLength: 4, maxLength: 4 }), { numRuns: 1, seed: 7 });
     const own = { ...items![1]!, ...('Id' in items![1]! ? { Id: hex(mine) } : { ID: mine }) };
@@ -108,6 +119,27 @@ describe.each(Object.entries(kinds))('lists of %s', (_name, { form, wanted, item
       if (id === undefined || items.slice(0, 2).some((each) => go(each).includes(id))) return;
       expect(new Leap(form, (other) => other !== id).over(bytes, 1)).toBe(Buffer.byteLength(`[${written[0]!},${written[1]!},`));
     }), { numRuns: 60 });
+  });
+});
+
+describe('what was decided before', () => {
+  const items = Array.from({ length: 50 }, (_, index) => ({ ...meta(index === 20 ? mine : `${hidden.slice(0, 23)}${String(index).padStart(2, '0')}`, index), Spec: { Name: 'a' } }));
+  const bytes = Buffer.from(`[${items.map(go).join(',')}]`);
+
+  it('is not asked again, until it is forgotten', async () => {
+    const verdicts = new Verdicts(25);
+    const asked: string[] = [];
+    const filter = (): Transform => listFilter({ at: '', wanted: [['ID']], form: swarmForm, known: () => verdicts, keep: ([id]) => (asked.push(id!), id === mine) });
+    const ask = async (): Promise<number> => {
+      asked.length = 0;
+      expect(await through(filter(), bytes, [])).toBe(`[${go(items[20])}]`);
+      return asked.length;
+    };
+    expect(await ask()).toBeGreaterThanOrEqual(50);
+    // What is visible, and the last, which is always read.
+    expect(await ask()).toBe(2);
+    verdicts.clear();
+    expect(await ask()).toBeGreaterThanOrEqual(50);
   });
 });
 
