@@ -426,16 +426,26 @@ function pour(answer: Readable, filter: Transform | null, request: IncomingMessa
 }
 
 /**
- * As `pipe`, but lets more wait in the sink before it holds the source up: with the mark that sockets have, each chunk would wait for the one
- * before to be encrypted and written.
+ * As `pipe`, but lets more wait in the sink before it holds the source up (with the mark that sockets have, each chunk would wait for the one
+ * before to be encrypted and written), and writes at once what comes at once: an engine sends each line of a log in a chunk of its own.
  */
 function pump(source: Readable, sink: Writable, end: () => void): void {
-  source.on('data', (chunk: Buffer) => {
-    if (sink.destroyed || sink.write(chunk) || sink.writableLength < maxWaitingBytes) return;
+  let chunks: Buffer[] = [];
+  const flush = (): void => {
+    if (chunks.length === 0) return;
+    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    chunks = [];
+    if (sink.destroyed || sink.write(bytes) || sink.writableLength < maxWaitingBytes) return;
     source.pause();
     sink.once('drain', () => source.resume());
+  };
+  source.on('data', (chunk: Buffer) => {
+    if (chunks.push(chunk) === 1) process.nextTick(flush);
   });
-  source.once('end', end);
+  source.once('end', () => {
+    flush();
+    end();
+  });
 }
 
 /**
