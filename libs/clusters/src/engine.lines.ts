@@ -36,6 +36,8 @@ export interface RawAnswer extends Readable {
 export interface RawExchange {
   /** Rejects when no answer comes; with clusters.engine-failed when a short one breaks off. */
   readonly answer: Promise<RawAnswer | WholeAnswer>;
+  /** Whether the head of a short answer has come, and its body has not. */
+  readonly begun: boolean;
   /** Whether the connection has served a call before: the engine may have ended it at the moment at which this call was sent. */
   readonly reused: boolean;
   /** Gives the call up and ends its connection; nothing is left to do then. */
@@ -60,7 +62,12 @@ export class EngineLines {
     const client = kept ?? this.make();
     const answering = new Answering(() => this.keep(client), () => client.destroy());
     client.dispatch({ method, path: target, headers: { host: 'docker', ...headers } as Record<string, string>, body }, answering);
-    return { answer: answering.answer, reused: kept !== undefined, destroy: () => answering.destroy() };
+    return {
+      answer: answering.answer, reused: kept !== undefined, destroy: () => answering.destroy(),
+      get begun() {
+        return answering.begun;
+      },
+    };
   }
 
   destroyUnused(): void {
@@ -111,6 +118,10 @@ class Answering implements Dispatcher.DispatchHandler {
       this.resolve = resolve;
       this.reject = reject;
     });
+  }
+
+  get begun(): boolean {
+    return this.whole !== null;
   }
 
   destroy(): void {

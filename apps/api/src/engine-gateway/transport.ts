@@ -222,9 +222,13 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
       else reject(clustersProblem('unreachable', { detail: 'The cluster’s engine does not answer.', cause }));
     };
     const patient = passage.connection !== 'plain' || (passage.method !== 'GET' && passage.method !== 'HEAD') || slowRead.test(passage.target);
-    const wait = (): void => {
+    // What an engine thinks about it has not begun to say.
+    let begun = (): boolean => false;
+    const wait = (wasBegun = false): void => {
       timer = setTimeout(() => {
-        if (!patient) fail(new Error(`no answer to ${passage.method} within ${limits.engineMillis} ms`));
+        if (wasBegun) fail(clustersProblem('engine-failed', { detail: 'The engine’s answer broke off or was too long.', cause: new Error('the answer did not end in time') }));
+        else if (begun()) wait(true);
+        else if (!patient) fail(new Error(`no answer to ${passage.method} within ${limits.engineMillis} ms`));
         else void isAlive(engine, limits.engineMillis).then((alive) => {
           if (!alive) fail(new Error(`neither an answer to ${passage.method} nor to a ping within ${limits.engineMillis} ms`));
           else if (!settled) wait();
@@ -247,6 +251,7 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
     if (upgrade === null && !input && again) {
       const exchange = engine.send({ ...call, body: Buffer.isBuffer(passage.body) ? passage.body : null });
       upstream = exchange;
+      begun = () => exchange.begun;
       exchange.answer.then(take, (error: NodeJS.ErrnoException) => broke(error, exchange.reused));
     } else {
       const request = engine.request({ ...call, fresh: upgrade !== null || !again });

@@ -421,6 +421,16 @@ describe('both sides', () => {
     expect(gateway.gate.passed[0]).toMatchObject({ status: null });
   });
 
+  it.each(['GET /v1.41/containers/json', 'POST /v1.41/containers/c/stop'])('gives up on an engine whose short answer does not end, or breaks off: %s', async (line) => {
+    for (const breaksOff of [false, true]) {
+      engine.answer = (request, response) => {
+        if (request.url === '/_ping') response.end('OK');
+        else response.writeHead(200, { 'content-length': 10 }).write('[', () => breaksOff && response.destroy());
+      };
+      expect(await ask(`${line} HTTP/1.1\r\n${head}${last}\r\n`)).toMatch(/^HTTP\/1.1 503 [\s\S]*broke off/);
+    }
+  });
+
   it('waits for an engine that is only slow', async () => {
     let late: ServerResponse | undefined;
     let pings = 0;
