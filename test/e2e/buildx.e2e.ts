@@ -114,5 +114,98 @@ suite(`buildx through the gateway${typeof newer === 'string' ? ` (skipped: ${new
     expect(inside(cluster, site, '/bin/cat', '/www/note', '/www/length', '/www/x')).toBe('a note13\nan argument');
     const [{ Id: id, Config: config }] = JSON.parse(raws[cluster]!.ok(['image', 'inspect', site])) as [{ Id: string; Config: { Labels: Record<string, string> } }];
     expect([readFileSync(join(scratch, 'iid'), 'utf8').trim(), config.Labels['a.label']]).toEqual([id, 'its value']);
+    expect(ann.ok('images', '--format', '{{.Repository}}:{{.Tag}}').split('\n')).toContain(site);
+    const bob = await client('bob', cluster);
+    expect(bob.run(['image', 'inspect', site]).code).not.toBe(0);
+    const rows = (await admin.get<{ items: { action: string; outcome: string; actorName: string; detail: { call?: string } }[] }>('/api/v1/audit?limit=200')).body.items.map(({ action, outcome, actorName, detail }) => `${actorName} ${action} ${outcome} ${detail.call ?? ''}`);
+    expect(rows).toEqual(expect.arrayContaining(['ann engine.image.build success POST /build', 'ann service-credential.create success ', 'ann service-credential.revoke success ']));
+    // Again, of what the first one has left in the cache; and to the registry, with one's own sign-in there.
+    ann.login(registry, 'ann', 'ann has a long password');
+    expect(built(ann, `FROM ${registry}/acme/web:signed\nCOPY note /www/\n`, ['-t', site, '--push'])).toContain(`pushing ${site} with docker`);
+    expect((await admin.get('/api/v1/repositories/ann/site')).status).toBe(200);
+    expect(ann.run(['build', '-q', '-t', site, context(`FROM ${signed}\nCOPY note /www/\n`)], { seconds: 120 }).stdout.trim()).toBe(raws[cluster]!.ok(['image', 'inspect', '-f', '{{.Id}}', site]));
+  });
+
+  it.each(clusters)('takes what can be said of a build, and writes results on the client’s own disk (%s)', async (cluster) => {
+    const ann = await client('ann', cluster);
+    const name = `${registry}/ann/hosts:${cluster}`;
+    built(ann, `FROM ${signed}\nRUN cat /etc/hosts > /hosts; ulimit -n > /limit`, ['-t', name, '-t', `${name}-too`, '--pull', '--no-cache', '--add-host', 'here:10.1.2.3', '--add-host', 'gate:host-gateway', '--ulimit', 'nofile=700:900', '--shm-size', '16m',
+      '--platform', 'linux/amd64', '--cache-from', `${registry}/ann/none:one`, '--build-arg', 'BUILDKIT_INLINE_CACHE=1', '--provenance=false']);
+    const hosts = inside(cluster, `${name}-too`, '/bin/cat', '/hosts');
+    expect(hosts).toMatch(/^10\.1\.2\.3\s+here$/m);
+    expect(hosts).toMatch(/^\d+\.\d+\.\d+\.\d+\s+gate$/m);
+    expect(hosts).not.toContain('192.0.2.');
+    // The elder BuildKit has no limits of its own for builds.
+    if (cluster === 'newer') expect(inside(cluster, name, '/bin/cat', '/limit')).toBe('700');
+    const folder = mkdtempSync(join(scratch, 'out-'));
+    built(ann, 'FROM scratch\nCOPY note /here/\n', ['-o', folder]);
+    expect(readFileSync(join(folder, 'here/note'), 'utf8')).toBe('a note');
+    built(ann, 'FROM scratch\nCOPY note /here/\n', ['-o', `type=tar,dest=${folder}/tar`]);
+    expect(readFileSync(join(folder, 'tar'), 'latin1')).toContain('here/note');
+    // Several at once, on one connection.
+    writeFileSync(join(folder, 'bake.json'), JSON.stringify({ group: { default: { targets: ['a', 'b'] } }, target: Object.fromEntries(['a', 'b'].map((each) => [each, { context: context(`FROM ${signed}\nLABEL which=${each}\n`), tags: [`${name}-${each}`] }])) }));
+    expect(ann.run(['buildx', 'bake', '--allow', 'fs=*', '-f', join(folder, 'bake.json')], { seconds: 120 }).code).toBe(0);
+    for (const each of ['a', 'b']) expect(raws[cluster]!.ok(['image', 'inspect', '-f', '{{.Config.Labels.which}}', `${name}-${each}`])).toBe(each);
+    expect(ann.ok('buildx', 'ls')).toContain('linux/amd64');
+    expect(ann.ok('buildx', 'inspect')).toMatch(/Status: +running/);
+    for (const asked of [['du'], ['prune', '-f']]) expect(ann.refused('buildx', ...asked)).toContain('belongs to nobody');
+  });
+
+  it.each(clusters)('ends a build with its client, and with the credential (%s)', async (cluster) => {
+    const api = await gantry.api('ann', 'ann has a long password');
+    for (const how of ['interrupt', 'revoke'] as const) {
+      const seconds = String(300_000 + Math.floor(Math.random() * 100_000));
+      const ann = await client('ann', cluster);
+      const lasting = ann.begin('build', '--progress', 'plain', '--network', 'none', '-t', `${registry}/ann/long:${how}`, '--no-cache', context(`FROM ${signed}\nRUN sleep ${seconds}\n`));
+      try {
+        await eventually('it runs', () => runs('sleep', seconds), 60);
+        if (how === 'interrupt') lasting.kill('SIGINT');
+        else {
+          const { body } = await api.get<{ items: { id: string; createdAt: string }[] }>('/api/v1/me/certificates');
+          const [newest] = [...body.items].sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+          expect((await api.send('DELETE', `/api/v1/me/certificates/${newest!.id}`)).status).toBe(204);
+        }
+        await lasting.ended(60);
+        await eventually('it has ended on the engine', () => !runs('sleep', seconds), 60);
+      } finally {
+        lasting.kill();
+      }
+      expect(raws[cluster]!.run(['image', 'inspect', `${registry}/ann/long:${how}`]).code).not.toBe(0);
+    }
+  });
+
+  it.each(clusters)('builds by nothing that reaches further (%s)', async (cluster) => {
+    const ann = await client('ann', cluster);
+    const before = await images(cluster);
+    const name = ['-t', `${registry}/ann/no:one`];
+    const folder = mkdtempSync(join(scratch, 'no-'));
+    for (const [dockerfile, said, flags] of [
+      [`FROM ${unsigned}\nRUN true`, 'sign'],
+      [`FROM scratch\nCOPY --from=${hidden} / /`, 'No such image'],
+      ['FROM alpine', 'is not from'],
+      [`# syntax=docker/dockerfile:1\nFROM ${signed}`, 'drop the line'],
+      [`FROM ${signed}\nRUN --network=host true`, 'image:build:host-network'],
+      [`FROM ${signed}\nRUN --security=insecure true`, 'not passed on'],
+      [`FROM ${signed}\nRUN false`, 'exit code: 1'],
+      [`FROM ${signed}`, 'image:build:host-network', [...name, '--network', 'host']],
+      [`FROM ${signed}`, '--allow security.insecure', [...name, '--allow', 'security.insecure']],
+      [`FROM ${signed}`, 'BUILDKIT_SYNTAX', [...name, '--build-arg', `BUILDKIT_SYNTAX=${unsigned}`]],
+      [`FROM ${signed}`, 'BUILDKIT_CONTEXT_KEEP_GIT_DIR', [...name, '--build-arg', 'BUILDKIT_CONTEXT_KEEP_GIT_DIR=1']],
+      [`FROM ${signed}`, 'image:build:resources', [...name, '--cgroup-parent', '/x']],
+      [`FROM ${signed}`, '--build-context x', [...name, '--build-context', `x=${folder}`]],
+      [`FROM ${signed}`, '--cache-from type=azblob with', [...name, '--cache-from', 'type=azblob,name=x']],
+      [`FROM ${signed}`, '--no-cache-filter', [...name, '--no-cache-filter', 'x']],
+      [`FROM ${signed}`, '--check', ['--check']],
+      [`FROM ${signed}`, 'nobody’s', []],
+      [`FROM ${signed}`, 'may not push', ['-t', `${registry}/bob/no:one`]],
+      [`FROM ${signed}`, 'can’t be given', ['-t', 'no:one']],
+    ].slice(0, cluster === 'newer' ? undefined : 7) as [string, string, string[]?][]) {
+      const { code, out } = build(ann, dockerfile, [...(flags ?? name)]);
+      expect([dockerfile, code, out]).toEqual([dockerfile, 1, expect.stringContaining(said) as unknown]);
+      expect(out).not.toContain('internal error');
+    }
+    const { code, stderr } = ann.run(['build', ...name, 'http://127.0.0.1:1/x.git']);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('DOCKER_BUILDKIT=0')]);
+    expect(await images(cluster)).toEqual(before);
   });
 });

@@ -25,7 +25,7 @@ const maxBuilds = 256;
 /** What is said of a build waits for who asks for it; of more than this, the rest is left out. */
 const maxWaitingBytes = 1024 * 1024;
 /** A client announces a build, and asks for it, at the same time. */
-const arrivalMillis = 10_000;
+const arrivalMillis = 5_000;
 const maxFailure = 8_000;
 
 const ignore = (): void => undefined;
@@ -147,16 +147,19 @@ export class BuildControl {
     const build = await this.find(name);
     const target = `/v1.${this.control.version}/build?${readSolve(message, build.order).map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join('&')}`;
     if (target.length > maxTargetBytes) throw new ControlError('What is said of this build (its arguments, labels and names) is too long.');
-    stream.once('close', () => {
-      if (!stream.writableFinished) build.end();
-    });
-    await build.make(target, this.ask);
+    const end = (): void => build.end();
+    stream.once('close', end);
+    try {
+      await build.make(target, this.ask);
+    } finally {
+      stream.off('close', end);
+    }
     return writeSolved();
   }
 
   private async finish({ message, build: name }: Asked): Promise<Buffer> {
-    const build = await this.find(name);
-    build.finish(readReturn(message).failure);
+    const { failure } = readReturn(message);
+    (await this.find(name)).finish(failure);
     return Buffer.alloc(0);
   }
 
@@ -170,7 +173,7 @@ export class BuildControl {
 
   /** A build of this connection's. Others, those of the same account included, are as none. */
   private async find(name: string): Promise<Build> {
-    if (!this.builds.has(name)) await this.arrival(name);
+    if (name !== '' && !this.builds.has(name)) await this.arrival(name);
     const build = this.builds.get(name);
     if (!build) throw new Refusal(statuses.notFound, 'There is no such build on this connection.');
     return build;

@@ -273,7 +273,7 @@ function readImports(value: string): string[] {
 
 function cacheOf(type: string, attrs: Readonly<Record<string, unknown>>): string {
   const { ref, ...more } = attrs;
-  need(type === 'registry' && typeof ref === 'string' && Object.keys(more).length === 0, `--cache-from type=${type.slice(0, 100)} is not passed on: name an image of the registry`);
+  need(type === 'registry' && typeof ref === 'string' && Object.keys(more).length === 0, `--cache-from type=${type.slice(0, 100)} with these options is not passed on: name an image of the registry, and nothing else`);
   return ref;
 }
 
