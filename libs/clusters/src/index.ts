@@ -12,7 +12,7 @@ export { ruleOnCall, type EngineRuling } from './engine-api/rule';
 export type { EngineKind, ImageName, Need, OwnLabel, Use, Value } from './engine-api/shape';
 export { engineTable, newestMinor, oldestMinor, type BodyPolicy, type Connection, type EngineRow, type Parameter, type ResponseFilter, type Target } from './engine-api/table';
 export {
-  BuildAnswer, ControlError, hostGateway, readNothing, readOrder, readReturn, readSolve, readStatusRef, readWorkersWish, writeMade, writePong, writeSolved, writeWorkers, type Order, type Output, type Returned, type Said,
+  announced, BuildAnswer, ControlError, hostGateway, readNothing, readOrder, readReturn, readSolve, readStatusRef, readWorkersWish, writeMade, writePong, writeSolved, writeWorkers, type Order, type Output, type Returned, type Said,
 } from './gateway/buildkit/control';
 export { FileGiver, FileTaker, readPacket, writePacket, type GivenFile, type Packet } from './gateway/buildkit/file-sync';
 export type { BuildSession, OpenSession, SessionRules } from './gateway/buildkit/sessions';

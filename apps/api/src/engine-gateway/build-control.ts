@@ -1,7 +1,7 @@
 import { constants, performServerHandshake, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { Writable, type Duplex } from 'node:stream';
 import {
-  BuildAnswer, ControlError, framed, readNothing, readOrder, readReturn, readSolve, readStatusRef, readWorkersWish, Unframer, WireError, writeMade, writePong, writeSolved, writeWorkers, type Order, type Passage,
+  announced, BuildAnswer, ControlError, framed, readNothing, readOrder, readReturn, readSolve, readStatusRef, readWorkersWish, Unframer, WireError, writeMade, writePong, writeSolved, writeWorkers, type Order, type Passage,
 } from '@gantry/clusters';
 import { Problem } from '@gantry/platform';
 import { carried, guarded, refuse, respond } from './build-session';
@@ -57,6 +57,8 @@ export class BuildControl {
   private readonly http2: ServerHttp2Session;
   private readonly builds = new Map<string, Build>();
   private readonly waiting = new Map<string, Set<() => void>>();
+  /** Names of builds whose announcement was refused. */
+  private readonly refused = new Set<string>();
   /** All that can be asked. */
   private readonly methods: ReadonlyMap<string, Handler> = new Map<string, Handler>([
     ['/moby.buildkit.v1.Control/ListWorkers', ({ message }) => this.workers(message)],
@@ -132,7 +134,7 @@ export class BuildControl {
 
   /** A build is announced; the answer is its result. */
   private async order({ message, stream }: Asked): Promise<Buffer> {
-    const order = readOrder(message);
+    const order = this.read(message);
     if (this.builds.has(order.ref)) throw new Refusal(statuses.exists, 'A build of this name is there.');
     if (this.builds.size >= maxBuilds) throw new Refusal(statuses.exhausted, `A connection has ${maxBuilds} builds at most.`);
     const build = new Build(order);
@@ -141,6 +143,20 @@ export class BuildControl {
     for (const arrived of this.waiting.get(order.ref) ?? []) arrived();
     if (stream.destroyed) build.end();
     return build.result;
+  }
+
+  /** Nobody waits for a build whose announcement was refused. */
+  private read(message: Buffer): Order {
+    try {
+      return readOrder(message);
+    } catch (error) {
+      const ref = announced(message);
+      if (ref !== null && this.refused.size < maxBuilds) {
+        this.refused.add(ref);
+        for (const arrived of this.waiting.get(ref) ?? []) arrived();
+      }
+      throw error;
+    }
   }
 
   private async solve({ message, build: name, stream }: Asked): Promise<Buffer> {
@@ -173,7 +189,7 @@ export class BuildControl {
 
   /** A build of this connection's. Others, those of the same account included, are as none. */
   private async find(name: string): Promise<Build> {
-    if (name !== '' && !this.builds.has(name)) await this.arrival(name);
+    if (name !== '' && !this.builds.has(name) && !this.refused.has(name)) await this.arrival(name);
     const build = this.builds.get(name);
     if (!build) throw new Refusal(statuses.notFound, 'There is no such build on this connection.');
     return build;
@@ -251,15 +267,17 @@ class Build {
     }
   }
 
-  /** The client has what it wants. @param given why it gave up */
+  /** The client has what it wants. @param given why it gave up @throws where there is nothing that it could have */
   finish(given: string | null): void {
     if (this.isOver) return;
     const { type, names } = this.order.output;
-    if (this.failure) this.settle.reject(this.failure);
+    // Clients ask for nothing to learn what could be asked for.
+    const failure = this.failure ?? (given === null && !this.isMade && (this.isAsked || type !== 'cacheonly') ? new Refusal(statuses.invalid, 'Nothing was built.') : null);
+    if (failure) this.settle.reject(failure);
     else if (given !== null) this.settle.reject(new Refusal(statuses.unknown, given));
-    else if (!this.isMade && (this.isAsked || type !== 'cacheonly')) this.settle.reject(new Refusal(statuses.invalid, 'Nothing was built.'));
     else this.settle.resolve(writeMade(this.image, this.image === null ? [] : names));
     this.end();
+    if (failure && given === null) throw failure;
   }
 
   /** Ends it, however far it is. */

@@ -110,6 +110,13 @@ export function readOrder(message: Buffer): Order {
   return { ref, session, output: readOutput(fields), inlineCache: readCache(fields['cache'] as Buffer | undefined) };
 }
 
+/** The name of a build in an announcement that can't be read, where it stands in front as clients write it. */
+export function announced(message: Buffer): string | null {
+  const [key = 0, length = 0] = message;
+  const ref = message.toString('latin1', 2, 2 + length);
+  return key === 0x0a && namedRef.test(ref) ? ref : null;
+}
+
 function readOutput(fields: Fields): Output {
   const exporters = list<Buffer>(fields, 'exporters').map((each) => entry(each, 'an output'));
   const former = { type: string(fields, 'exporter'), attrs: pairs(list(fields, 'exporterAttrs'), 'an output') };
