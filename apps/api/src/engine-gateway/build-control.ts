@@ -26,6 +26,8 @@ const maxBuilds = 256;
 const maxWaitingBytes = 1024 * 1024;
 /** A client announces a build, and asks for it, at the same time. */
 const arrivalMillis = 5_000;
+/** A client that takes nothing of what is said of its build for so long is given up, and the build with it. */
+const unreadMillis = 900_000;
 const maxFailure = 8_000;
 
 const ignore = (): void => undefined;
@@ -181,9 +183,7 @@ export class BuildControl {
 
   private async status({ message, stream }: Asked): Promise<null> {
     const build = await this.find(readStatusRef(message));
-    guarded(stream, () => {
-      if (!build.tell(stream)) throw new Refusal(statuses.exists, 'This build is told of already.');
-    });
+    if (!build.tell(stream)) throw new Refusal(statuses.exists, 'This build is told of already.');
     return null;
   }
 
@@ -293,13 +293,15 @@ class Build {
   tell(stream: ServerHttp2Stream): boolean {
     if (this.wasTold) return false;
     this.wasTold = true;
-    respond(stream, () => {
-      for (const message of this.waiting) stream.write(framed(message));
-      this.waiting = [];
-      if (this.isOver) stream.end();
-      else this.told = stream;
+    guarded(stream, () => {
+      respond(stream, () => {
+        for (const message of this.waiting) stream.write(framed(message));
+        this.waiting = [];
+        if (this.isOver) stream.end();
+        else this.told = stream;
+      });
+      stream.once('close', () => (this.told = null));
     });
-    stream.once('close', () => (this.told = null));
     return true;
   }
 
@@ -309,9 +311,14 @@ class Build {
       if (told.write(framed(status))) return;
       await new Promise<void>((resolve) => {
         const over = (): void => {
+          clearTimeout(timer);
           told.off('drain', over).off('close', over);
           resolve();
         };
+        const timer = setTimeout(() => {
+          this.end();
+          over();
+        }, unreadMillis);
         told.once('drain', over).once('close', over);
       });
     } else if (!this.wasTold && this.waitingBytes < maxWaitingBytes) {

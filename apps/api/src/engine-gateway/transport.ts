@@ -418,7 +418,7 @@ function returning(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
 async function reply(answer: Message, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
   let status = answer.statusCode ?? 0;
   const headers = returning(answer.headers);
-  // By this clients choose how to build where nobody has said; BuildKit's newer ones would need what is not passed on.
+  // By this elder clients choose how to build where nobody has said: by what every engine and every client has. Newer ones have buildx, or not, and do not ask.
   if (headers['builder-version'] !== undefined) headers['builder-version'] = '1';
   if (!request.complete && hasBody(request)) headers['connection'] = 'close'; // answered before the body was through
   if (passage.whole) {
