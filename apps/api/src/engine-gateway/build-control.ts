@@ -59,8 +59,8 @@ export class BuildControl {
   private readonly http2: ServerHttp2Session;
   private readonly builds = new Map<string, Build>();
   private readonly waiting = new Map<string, Set<() => void>>();
-  /** Names of builds whose announcement was refused. */
-  private readonly refused = new Set<string>();
+  /** Why an announcement was refused, by the build's name: clients show what they hear first of all that they have asked. */
+  private readonly refused = new Map<string, Error>();
   /** All that can be asked. */
   private readonly methods: ReadonlyMap<string, Handler> = new Map<string, Handler>([
     ['/moby.buildkit.v1.Control/ListWorkers', ({ message }) => this.workers(message)],
@@ -154,7 +154,7 @@ export class BuildControl {
     } catch (error) {
       const ref = announced(message);
       if (ref !== null && this.refused.size < maxBuilds) {
-        this.refused.add(ref);
+        this.refused.set(ref, error as Error);
         for (const arrived of this.waiting.get(ref) ?? []) arrived();
       }
       throw error;
@@ -191,6 +191,8 @@ export class BuildControl {
   private async find(name: string): Promise<Build> {
     if (name !== '' && !this.builds.has(name) && !this.refused.has(name)) await this.arrival(name);
     const build = this.builds.get(name);
+    const refusal = this.refused.get(name);
+    if (!build && refusal) throw refusal;
     if (!build) throw new Refusal(statuses.notFound, 'There is no such build on this connection.');
     return build;
   }
