@@ -124,7 +124,7 @@ suite(`buildx through the gateway${typeof newer === 'string' ? ` (skipped: ${new
     expect(built(ann, `FROM ${registry}/acme/web:signed\nCOPY note /www/\n`, ['-t', site, '--push'])).toContain(`pushing ${site} with docker`);
     expect((await admin.get('/api/v1/repositories/ann/site')).status).toBe(200);
     expect(ann.run(['build', '-q', '-t', site, context(`FROM ${signed}\nCOPY note /www/\n`)], { seconds: 120 }).stdout.trim()).toBe(raws[cluster]!.ok(['image', 'inspect', '-f', '{{.Id}}', site]));
-  });
+  }, 300_000);
 
   it.each(clusters)('takes what can be said of a build, and writes results on the client’s own disk (%s)', async (cluster) => {
     const ann = await client('ann', cluster);
@@ -149,7 +149,7 @@ suite(`buildx through the gateway${typeof newer === 'string' ? ` (skipped: ${new
     expect(ann.ok('buildx', 'ls')).toContain('linux/amd64');
     expect(ann.ok('buildx', 'inspect')).toMatch(/Status: +running/);
     for (const asked of [['du'], ['prune', '-f']]) expect(ann.refused('buildx', ...asked)).toContain('belongs to nobody');
-  });
+  }, 300_000);
 
   it.each(clusters)('ends a build with its client, and with the credential (%s)', async (cluster) => {
     const api = await gantry.api('ann', 'ann has a long password');
@@ -172,7 +172,7 @@ suite(`buildx through the gateway${typeof newer === 'string' ? ` (skipped: ${new
       }
       expect(raws[cluster]!.run(['image', 'inspect', `${registry}/ann/long:${how}`]).code).not.toBe(0);
     }
-  });
+  }, 300_000);
 
   it.each(clusters)('builds by nothing that reaches further (%s)', async (cluster) => {
     const ann = await client('ann', cluster);
@@ -207,5 +207,5 @@ suite(`buildx through the gateway${typeof newer === 'string' ? ` (skipped: ${new
     const { code, stderr } = ann.run(['build', ...name, 'http://127.0.0.1:1/x.git']);
     expect([code, stderr]).toEqual([1, expect.stringContaining('DOCKER_BUILDKIT=0')]);
     expect(await images(cluster)).toEqual(before);
-  });
+  }, 300_000);
 });

@@ -343,7 +343,7 @@ function one(stream: ServerHttp2Stream): Promise<Buffer> {
         }
       } catch (error) {
         stream.removeAllListeners('data').resume();
-        reject(error as Error);
+        reject(error);
       }
     });
     stream.once('end', () => {
