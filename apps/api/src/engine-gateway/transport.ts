@@ -181,6 +181,8 @@ export async function passDuplex(engine: RawEngine, request: IncomingMessage, so
       await control(passage.control, build, socket, begun, (end) => (cut = end));
       return;
     }
+    // Whoever is let through to that one is told nothing more by anybody.
+    if (/\/grpc(?:$|\?)/.test(passage.target)) throw new Error('BuildKit’s own interface is an engine’s, and never passed on');
     const upgrade = passage.connection === 'websocket' ? 'websocket' : passage.connection === 'upgrade' ? 'h2c' : 'tcp';
     const answer = await ask(engine, { caller: socket, input: null, upgrade, headers: upgradeHeaders(request, passage) }, passage, limits);
     if (!answer) return;

@@ -1,9 +1,11 @@
+import { IncomingMessage } from 'node:http';
 import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
-import { connect, createServer, type AddressInfo, type Server } from 'node:net';
+import { connect, createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import type { Writable } from 'node:stream';
-import { clustersProblem, framed, readOrder, readSolve, writeMade } from '@gantry/clusters';
+import { clustersProblem, framed, rawEngineOver, readOrder, readSolve, writeMade, type Passage } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
 import { BuildControl } from '../build-control';
+import { passDuplex } from '../transport';
 
 const control = '/moby.buildkit.v1.Control/';
 const bridge = '/moby.buildkit.v1.frontend.LLBBridge/';
@@ -193,6 +195,19 @@ describe('BuildKit’s own interface', () => {
     long.end(Buffer.from([0, 0x7f, 0, 0, 0]));
     expect((await said(long)).status).toBe('3');
     expect(targets).toEqual([]);
+  });
+
+  it('is never an engine’s', async () => {
+    const asked: string[] = [];
+    const engine = rawEngineOver('tcp://engine', () => {
+      asked.push('a connection');
+      return new Socket();
+    });
+    const socket = new Socket();
+    const passage: Passage = { method: 'POST', target: '/v1.51/grpc', body: 'stream', headers: {}, connection: 'upgrade', filter: null, whole: null, stillAllowed: async () => true, ended: null };
+    await expect(passDuplex(engine, new IncomingMessage(socket), socket, passage)).rejects.toThrow('never passed on');
+    expect(asked).toEqual([]);
+    engine.close();
   });
 
   it('reads as a judged build reads it', () => {
