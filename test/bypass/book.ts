@@ -97,10 +97,44 @@ export interface World {
    * @param query in place of a name for the image and no network
    */
   build(folders: (folder: string, time: number) => Record<string, string>, query?: string): Promise<Reply>;
+  /**
+   * Calls of BuildKit's own interface on one connection of hers, beside a session of hers that has this Dockerfile. Those that announce a build, or ask what
+   * becomes of one, are not waited for before the others have their answers. Of each a reply: 200 where it succeeded.
+   */
+  buildkit(asks: (session: string) => readonly KitAsk[], dockerfile?: string): Promise<Reply[]>;
   /** Opens a session of BuildKit as bob; answers its name. */
   foreignSession(): Promise<string>;
   /** `Version.Index` and spec of a service, as its owner can read them. */
   service(id: string): Promise<{ version: number; spec: Json }>;
+}
+
+/** A call of BuildKit's own interface: its path without what all have in front, its message, and the build in which it is asked. */
+export type KitAsk = readonly [path: string, message: Buffer, build?: string];
+
+/** A message in the encoding of Protocol Buffers: texts and bytes with their length, numbers below 128. */
+export function proto(...fields: readonly (readonly [number: number, value: string | number | Buffer])[]): Buffer {
+  return Buffer.concat(fields.map(([number, value]) => {
+    if (typeof value === 'number') return Buffer.from([number << 3, value]);
+    const bytes = Buffer.from(value);
+    const length: number[] = [];
+    for (let rest = bytes.length; ; rest >>= 7) {
+      length.push((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
+      if (rest <= 0x7f) break;
+    }
+    return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), bytes]);
+  }));
+}
+
+/** Entries of a map that is field `number` of a message. */
+export function protoMap(number: number, map: Readonly<Record<string, string>>): [number, Buffer][] {
+  return Object.entries(map).map(([key, value]) => [number, proto([1, key], [2, value])]);
+}
+
+/** The calls by which buildx builds, with other announcements and questions where those are given. */
+export function kitBuild(ref: string, session: string, name: string, other: { order?: Buffer; solve?: Buffer; finish?: Buffer } = {}): KitAsk[] {
+  const order = other.order ?? proto([1, ref], [3, 'moby'], ...protoMap(4, { name }), [5, session], [8, ''], [13, proto([1, 'moby'], ...protoMap(2, { name }))]);
+  const solve = other.solve ?? proto([2, 'dockerfile.v0'], ...protoMap(3, { filename: 'Dockerfile', 'force-network-mode': 'none' }), [5, 1], [6, 1]);
+  return [['Control/Solve', order], ['frontend.LLBBridge/Solve', solve, ref], ['frontend.LLBBridge/Return', other.finish ?? proto([1, proto([3, ''])]), ref]];
 }
 
 /** One named attempt to get by the rules. Each file of this folder exports one. */

@@ -3,9 +3,9 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '@gantry/platform/testing';
-import { container, exchange, service, v, type Attempt, type Credentials, type Images, type Json, type Reply, type World } from '../bypass/book';
+import { container, exchange, kitBuild, service, v, type Attempt, type Credentials, type Images, type Json, type Reply, type World } from '../bypass/book';
 import { callEngine, makePki } from '../lab';
-import { BuildClient } from '../lab/build-client';
+import { BuildClient, ControlClient } from '../lab/build-client';
 import { differences, engineAt, removeSeen, viewEngine, type Listed, type View } from './engine-view';
 import { DockerCli, Gantry, type Api } from './gantry';
 import { bundleOf, ImageShop, makeThings, ok, settle, type Caller } from './seeds';
@@ -147,6 +147,32 @@ describe('the book of bypasses', () => {
           client.close();
         }
       },
+      async buildkit(asks, dockerfile = `FROM ${images.signed}\nCOPY Dockerfile /\n`) {
+        const session = randomBytes(12).toString('hex');
+        const { client } = await BuildClient.open({ ...to, ...ann }, session, () => ({ Dockerfile: dockerfile }));
+        const { status, client: control } = await ControlClient.open({ ...to, ...ann });
+        expect([status, control]).toEqual(['101', expect.any(ControlClient)]);
+        try {
+          const sent: { lasts: boolean; reply: Promise<Reply> }[] = [];
+          for (const [path, message, build] of asks(session)) {
+            const lasts = path === 'Control/Solve' || path === 'Control/Status';
+            const reply = control!.ask(`/moby.buildkit.v1.${path}`, message, build).then((answer): Reply => {
+              const [grpc, body] = [answer.status, `${answer.message}${answer.body.toString('latin1')}`];
+              return { sent: `${path} ${message.toString('latin1')} ${build ?? ''} ${dockerfile}`, status: grpc === '0' ? 200 : 400, statuses: [grpc === '0' ? 200 : 400], headers: { 'grpc-status': grpc }, body, text: body };
+            });
+            sent.push({ lasts, reply });
+            if (!lasts && path !== 'frontend.LLBBridge/Ping') await reply;
+          }
+          await Promise.all(sent.flatMap(({ lasts, reply }) => (lasts ? [] : [reply])));
+          // What was announced is answered by now, on the same connection, or is not: nothing more comes after this.
+          await control!.ask('/moby.buildkit.v1.Control/ListWorkers', Buffer.alloc(0));
+          control!.close();
+          return await Promise.all(sent.map(({ reply }) => reply));
+        } finally {
+          control!.close();
+          client.close();
+        }
+      },
       registry, address, images, own, oldService: String(old['ID']), foreign, node: node!.ID, nodeVersion: node!.Version.Index,
         swarmVersion: Version.Index, token: admin.token!, forged: await (await makePki()).client('admin'),
       count: () => ++count,
@@ -223,6 +249,14 @@ describe('the book of bypasses', () => {
     const after = await view();
     expect(differences(before, after)).not.toEqual([]);
     await takeAway(before, after);
+    await eventually('nothing of it is left', async () => differences(before, await view()).length === 0, 20);
+    const name = `${world.registry}/ann/kit:own`;
+    const replies = await world.buildkit((session) => kitBuild('own', session, name));
+    expect(replies.map(({ status, body }) => [status, status === 200 ? '' : body])).toEqual([[200, ''], [200, ''], [200, '']]);
+    expect(replies[0]!.body).toContain('containerimage.digest');
+    const more = await view();
+    expect(differences(before, more)).not.toEqual([]);
+    await takeAway(before, more);
     await eventually('nothing of it is left', async () => differences(before, await view()).length === 0, 20);
   });
 

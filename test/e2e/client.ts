@@ -99,8 +99,8 @@ export class Lasting {
     await eventually('it has ended', () => this.child.exitCode !== null || this.child.signalCode !== null, seconds);
   }
 
-  kill(): void {
-    this.child.kill('SIGKILL');
+  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    this.child.kill(signal);
   }
 }
 

@@ -19,7 +19,7 @@ const neverMade = ['DELETE /nodes/{id}', 'POST /swarm/update', 'GET /swarm/unloc
 /** Calls that Gantry answers by itself for who does not see everything, or may use no images of other registries. */
 const ownAnswers = [...['containers', 'networks', 'volumes', 'images', 'build'].map((kind) => `POST /${kind}/prune`), 'GET /images/search'];
 /** The grammar speaks no HTTP/2, and has no build of BuildKit's to cancel: these are asked for, and refused. `buildkit.e2e` goes through them. */
-const withoutWay = ['POST /session', 'POST /build/cancel'];
+const withoutWay = ['POST /session', 'POST /grpc', 'POST /build/cancel'];
 /** Not known to an engine of API 1.41. */
 const tooNew = ['PUT /volumes/{name}'];
 

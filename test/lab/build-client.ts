@@ -1,4 +1,4 @@
-import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { connect as connectHttp2, performServerHandshake, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import { Duplex } from 'node:stream';
 import { connect, type TLSSocket } from 'node:tls';
 import { FileGiver, framed, readPacket, Unframer, writePacket } from '@gantry/clusters';
@@ -31,25 +31,11 @@ export class BuildClient {
    * @param offers what it says to have
    */
   static open(door: Door, id: string, folders: Folders, offers: readonly string[] = [diffCopy]): Promise<{ status: string; client: BuildClient }> {
-    return new Promise((resolve, reject) => {
-      const socket = connect({ ...door, ALPNProtocols: ['http/1.1'], checkServerIdentity: () => undefined });
+    const lines = [`X-Docker-Expose-Session-Uuid: ${id}`, 'X-Docker-Expose-Session-Name: test', ...offers.map((method) => `X-Docker-Expose-Session-Grpc-Method: ${method}`)];
+    return upgraded(door, '/session', lines).then(({ status, socket, rest }) => {
       const client = new BuildClient(socket, folders);
-      const lines = [`Host: ${door.host}:${door.port}`, 'Connection: Upgrade', 'Upgrade: h2c', `X-Docker-Expose-Session-Uuid: ${id}`, 'X-Docker-Expose-Session-Name: test', ...offers.map((method) => `X-Docker-Expose-Session-Grpc-Method: ${method}`)];
-      socket.once('secureConnect', () => socket.write(`POST /v1.41/session HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`));
-      let head = Buffer.alloc(0);
-      const read = (chunk: Buffer): void => {
-        head = Buffer.concat([head, chunk]);
-        const end = head.indexOf('\r\n\r\n');
-        if (end < 0) return;
-        socket.off('data', read);
-        const status = head.toString('latin1', 9, 12);
-        if (status === '101') client.serve(head.subarray(end + 4));
-        else socket.destroy();
-        resolve({ status, client });
-      };
-      socket.on('data', read);
-      socket.on('error', reject);
-      socket.once('close', () => reject(new Error('the connection was ended')));
+      if (status === '101') client.serve(rest);
+      return { status, client };
     });
   }
 
@@ -64,19 +50,7 @@ export class BuildClient {
   }
 
   private serve(rest: Buffer): void {
-    const { socket } = this;
-    const carrier: Duplex = new Duplex({
-      read: () => undefined,
-      write: (chunk: Buffer, _encoding, done) => void socket.write(chunk, () => done()),
-      destroy: (_error, done) => {
-        socket.destroy();
-        done(null);
-      },
-    });
-    if (rest.length > 0) carrier.push(rest);
-    socket.on('data', (chunk: Buffer) => carrier.push(chunk));
-    socket.once('close', () => carrier.destroy());
-    this.session = performServerHandshake(carrier);
+    this.session = performServerHandshake(carrierOf(this.socket, rest));
     this.session.on('error', () => undefined);
     this.session.on('stream', (stream: ServerHttp2Stream, headers) => {
       stream.on('error', () => undefined);
@@ -108,4 +82,83 @@ export class BuildClient {
       }
     });
   }
+}
+
+/** What one call of BuildKit's own interface is answered: gRPC's number of the status, or empty where the call broke off. */
+export interface ControlAnswer {
+  status: string;
+  message: string;
+  body: Buffer;
+}
+
+/** A client of BuildKit's own interface that need not be honest: it sends what it is told to. */
+export class ControlClient {
+  private constructor(private readonly http2: ClientHttp2Session) {}
+
+  /** Opens the interface, of whose answer the first line is in `status`. */
+  static async open(door: Door): Promise<{ status: string; client: ControlClient | null }> {
+    const { status, socket, rest } = await upgraded(door, '/grpc', []);
+    if (status !== '101') return { status, client: null };
+    const http2 = connectHttp2('http://gateway', { createConnection: () => carrierOf(socket, rest) });
+    http2.on('error', () => undefined);
+    return { status, client: new ControlClient(http2) };
+  }
+
+  /** @param build in which it is asked */
+  ask(path: string, message: Buffer, build = ''): Promise<ControlAnswer> {
+    return new Promise((resolve) => {
+      const stream: ClientHttp2Stream = this.http2.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...(build === '' ? {} : { 'buildkit-controlapi-buildid': build }) });
+      const answer: ControlAnswer = { status: '', message: '', body: Buffer.alloc(0) };
+      const hear = (headers: IncomingHttpHeaders): void => {
+        answer.status = String(headers['grpc-status'] ?? answer.status);
+        answer.message = decodeURIComponent(String(headers['grpc-message'] ?? answer.message));
+      };
+      stream.on('error', () => undefined).on('response', hear).on('trailers', hear);
+      stream.on('data', (chunk: Buffer) => (answer.body = Buffer.concat([answer.body, chunk])));
+      stream.once('close', () => resolve(answer));
+      stream.end(framed(message));
+    });
+  }
+
+  close(): void {
+    this.http2.destroy();
+  }
+}
+
+/** Asks for a connection to speak HTTP/2 on; answers the status, and what came behind the head. */
+function upgraded(door: Door, path: string, more: readonly string[]): Promise<{ status: string; socket: TLSSocket; rest: Buffer }> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ ...door, ALPNProtocols: ['http/1.1'], checkServerIdentity: () => undefined });
+    const lines = [`Host: ${door.host}:${door.port}`, 'Connection: Upgrade', 'Upgrade: h2c', ...more];
+    socket.once('secureConnect', () => socket.write(`POST /v1.41${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`));
+    let head = Buffer.alloc(0);
+    const read = (chunk: Buffer): void => {
+      head = Buffer.concat([head, chunk]);
+      const end = head.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      socket.off('data', read);
+      const status = head.toString('latin1', 9, 12);
+      if (status !== '101') socket.destroy();
+      resolve({ status, socket, rest: head.subarray(end + 4) });
+    };
+    socket.on('data', read);
+    socket.on('error', reject);
+    socket.once('close', () => reject(new Error('the connection was ended')));
+  });
+}
+
+/** A connection as HTTP/2 takes it, with what was read of it already. */
+function carrierOf(socket: TLSSocket, rest: Buffer): Duplex {
+  const carrier: Duplex = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => void socket.write(chunk, () => done()),
+    destroy: (_error, done) => {
+      socket.destroy();
+      done(null);
+    },
+  });
+  if (rest.length > 0) carrier.push(rest);
+  socket.on('data', (chunk: Buffer) => carrier.push(chunk));
+  socket.once('close', () => carrier.destroy());
+  return carrier;
 }

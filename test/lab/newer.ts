@@ -12,6 +12,8 @@ export interface Generation {
   programs: string[];
   /** The docker CLI of the same generation. */
   docker: string;
+  /** Folder of the CLI's plugins, buildx among them; for `cliPluginsExtraDirs` of its settings. */
+  plugins: string;
 }
 
 /** Debian's packages of Docker 28.5. `runc` is left out: its package wants a newer C library than Debian 12 has, and the system's works. */
@@ -20,10 +22,12 @@ const pins = [
   { package: 'docker.io', version: '28.5.2+dfsg4-5', sha256Amd64: '69a59cc77a1fb8ee9ad6859abc2e6de5d76b70887405595c2b1307818fecf682' },
   { package: 'containerd', version: '2.1.9+ds1-5', sha256Amd64: '2dda86ce7033fd612fc50e136679d8174ccad680eb29cd4611e0d2a1b84cf591' },
   { package: 'docker-cli', version: '28.5.2+dfsg4-5', sha256Amd64: '8ea2428acdda666f41263f5a0d3a85681a696491361574eb7bd721a1194939b9' },
+  { package: 'docker-buildx', version: '0.29.1+ds1-4', sha256Amd64: '6103bcc4eab8169ae679f806d3949ffc99a1545a61fddea6124da826f115f2bf' },
 ];
 
 const tools = join(__dirname, '../../node_modules/.cache/gantry/tools');
-const home = join(tools, `docker_${pins[0]!.version}`);
+// Named after all of them, so that a folder from before one was added is not taken for it.
+const home = join(tools, `docker_${pins[0]!.version}_buildx_${pins.at(-1)!.version}`);
 
 /**
  * Docker 28.5, fetched on first use from the Debian mirror that the system uses (apt checks its signature), and kept in node_modules/.cache.
@@ -36,7 +40,7 @@ export function findNewerGeneration(): Generation | string {
     const missing = fetchPackages();
     if (missing !== null) return missing;
   }
-  return { apiVersion: '1.51', programs: [join(home, 'usr/sbin'), join(home, 'usr/bin')], docker: join(home, 'usr/bin/docker') };
+  return { apiVersion: '1.51', programs: [join(home, 'usr/sbin'), join(home, 'usr/bin')], docker: join(home, 'usr/bin/docker'), plugins: join(home, 'usr/libexec/docker/cli-plugins') };
 }
 
 /** @returns why they can't be had, or null */

@@ -11,6 +11,9 @@ export { engineApiPage } from './engine-api/page';
 export { ruleOnCall, type EngineRuling } from './engine-api/rule';
 export type { EngineKind, ImageName, Need, OwnLabel, Use, Value } from './engine-api/shape';
 export { engineTable, newestMinor, oldestMinor, type BodyPolicy, type Connection, type EngineRow, type Parameter, type ResponseFilter, type Target } from './engine-api/table';
+export {
+  announced, BuildAnswer, ControlError, hostGateway, readNothing, readOrder, readReturn, readSolve, readStatusRef, readWorkersWish, writeMade, writePong, writeSolved, writeWorkers, type Order, type Output, type Returned, type Said,
+} from './gateway/buildkit/control';
 export { FileGiver, FileTaker, readPacket, writePacket, type GivenFile, type Packet } from './gateway/buildkit/file-sync';
 export type { BuildSession, OpenSession, SessionRules } from './gateway/buildkit/sessions';
 export { framed, Unframer, WireError } from './gateway/buildkit/wire';

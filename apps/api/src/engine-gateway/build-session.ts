@@ -216,7 +216,7 @@ export class ClientSession implements BuildSession {
  * Does something with a stream that may be over by now, with what the other side has said: Node throws at calls on what has ended, and at headers
  * that it would not write. The stream ends then, and nothing else.
  */
-function guarded(stream: ServerHttp2Stream, work: () => void): void {
+export function guarded(stream: ServerHttp2Stream, work: () => void): void {
   if (stream.destroyed || stream.closed) return;
   try {
     work();
@@ -229,13 +229,15 @@ function pick(headers: IncomingHttpHeaders, names: readonly string[]): OutgoingH
   return Object.fromEntries(names.flatMap((name) => (headers[name] === undefined ? [] : [[name, headers[name]]])));
 }
 
-function respond(stream: ServerHttp2Stream, begin: () => unknown, trailers: () => OutgoingHttpHeaders = () => ({ 'grpc-status': '0' }), headers: OutgoingHttpHeaders = { 'content-type': 'application/grpc' }): void {
+/** Answers a call: `begin` writes what is said, and the status comes at the end. */
+export function respond(stream: ServerHttp2Stream, begin: () => unknown, trailers: () => OutgoingHttpHeaders = () => ({ 'grpc-status': '0' }), headers: OutgoingHttpHeaders = { 'content-type': 'application/grpc' }): void {
   stream.respond({ ':status': 200, ...headers }, { waitForTrailers: true });
   stream.once('wantTrailers', () => guarded(stream, () => stream.sendTrailers(trailers())));
   begin();
 }
 
-function refuse(stream: ServerHttp2Stream, status: string, message: string): void {
+/** Answers a call by a status alone. @param status gRPC's number of it; @param message in the characters of a header */
+export function refuse(stream: ServerHttp2Stream, status: string, message: string): void {
   stream.resume();
   stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': status, 'grpc-message': message }, { endStream: true });
 }
@@ -293,7 +295,7 @@ function upgraded(engine: RawEngine, target: string, headers: OutgoingHttpHeader
 }
 
 /** The connection as a stream that is none of the system's: HTTP/2 would read a system's one past what has been read of it already. */
-function carried(socket: Duplex): Duplex {
+export function carried(socket: Duplex): Duplex {
   const carrier: Duplex = new Duplex({
     allowHalfOpen: true,
     read: () => void socket.resume(),

@@ -6,7 +6,8 @@ import type { TLSSocket } from 'node:tls';
 import { matchEngineCall, type EngineMatch, type Passage, type RawEngine } from '@gantry/clusters';
 import { Problem, requestProblem, type Context, type Logger } from '@gantry/platform';
 import { bodyLimit, maxHeaderBytes, screen, screenConnection, type Refusal } from './screen';
-import { endAnswer, endRaw, hasBody, pass, passDuplex, transportLimits, type TransportLimits } from './transport';
+import type { AskBuild } from './build-control';
+import { endAnswer, endRaw, hasBody, pass, passDuplex, passWithin, transportLimits, type TransportLimits } from './transport';
 
 /** What a caller shows of itself. */
 export interface Seen {
@@ -183,8 +184,29 @@ export class EngineServer extends HttpsServer {
       pass: (engine, passage) =>
         passDuplex(engine, request, socket, passage, this.limits, () => {
           begun = true;
-        }),
+        }, this.buildsOf(request, socket)),
     });
+  }
+
+  /** How builds are asked for on a connection where BuildKit's words are spoken: each is judged as a call of its own, by whoever the caller is then. */
+  private buildsOf(request: IncomingMessage, socket: TLSSocket): AskBuild {
+    return async (target, caller, hear) => {
+      let requestId: string | undefined;
+      try {
+        const match = matchEngineCall('POST', target);
+        if (match.row === null) throw requestProblem('invalid', { detail: match.message });
+        if (match.row.name !== 'POST /build') throw new Error('only builds are asked for within another call');
+        const { seen, cluster } = this.seenOf(request);
+        const ctx = await this.gate.identify(seen);
+        if (!ctx) throw denied;
+        ({ requestId } = ctx);
+        const { engine, passage } = await this.gate.decide(ctx, match, { headers: {}, cluster, body: nothing });
+        return await passWithin(engine, passage, caller, socket, hear, this.limits);
+      } catch (error) {
+        this.note(error, request, requestId);
+        throw error;
+      }
+    };
   }
 
   private refuseRaw(socket: Socket, { status, message, headers }: Refused): void {
@@ -211,9 +233,8 @@ export class EngineServer extends HttpsServer {
         caller.refuse(wrong);
         return;
       }
-      const { authorization } = request.headers;
-      const cluster = request.headers['x-gantry-cluster'] as string | undefined;
-      const ctx = await this.gate.identify({ authorization, certificate: this.certificateOf(request.socket as TLSSocket), address: addressOf(request.socket), cluster });
+      const { seen, cluster } = this.seenOf(request);
+      const ctx = await this.gate.identify(seen);
       if (!ctx) throw denied;
       ({ requestId } = ctx);
       const limit = bodyLimit(match);
@@ -230,11 +251,23 @@ export class EngineServer extends HttpsServer {
     }
   }
 
-  private fail(error: unknown, request: IncomingMessage, requestId: string | undefined, caller: Caller): void {
+  /** What a caller shows of itself, and which cluster it means. */
+  private seenOf(request: IncomingMessage): { seen: Seen; cluster: string | undefined } {
+    const cluster = request.headers['x-gantry-cluster'] as string | undefined;
+    return { seen: { authorization: request.headers.authorization, certificate: this.certificateOf(request.socket as TLSSocket), address: addressOf(request.socket), cluster }, cluster };
+  }
+
+  /** Logs what is worth it; answers what the caller may be told. */
+  private note(error: unknown, request: IncomingMessage, requestId: string | undefined): Problem | null {
     const problem = error instanceof Problem && error.kind !== 'internal' ? error : null;
     const line = { err: problem ? problem.cause : error, requestId, method: request.method, path: request.url?.split('?')[0]?.slice(0, 200) };
     if (!problem) this.logger.error(line, 'a call to an engine failed');
     else if (problem.cause !== undefined) this.logger.warn({ ...line, code: problem.code }, 'an engine does not answer as it should');
+    return problem;
+  }
+
+  private fail(error: unknown, request: IncomingMessage, requestId: string | undefined, caller: Caller): void {
+    const problem = this.note(error, request, requestId);
     if (caller.gone()) return;
     if (caller.begun()) caller.end();
     else caller.refuse(problem ? { status: problem.status, message: problem.detail, headers: problem.headers } : { status: 500, message: 'internal error' });

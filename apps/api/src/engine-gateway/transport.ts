@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { Readable, type Duplex, type Transform, type Writable } from 'node:stream';
 import { clustersProblem, knownVersion, type Passage, type RawAnswer, type RawEngine, type WholeAnswer } from '@gantry/clusters';
 import { Problem } from '@gantry/platform';
+import { BuildControl, type AskBuild } from './build-control';
 import { ClientSession } from './build-session';
 
 /** How long what may last; milliseconds. */
@@ -97,8 +98,57 @@ export async function pass(engine: RawEngine, request: IncomingMessage, response
   }
 }
 
+/**
+ * Asks for what a caller wants whose connection has other words for it, and gives the answer away in pieces. Ends when the caller does, and ends the
+ * caller when it may not go on.
+ * @param socket the connection that the caller is on
+ * @returns the engine's status; null: the caller went first
+ * @throws clusters.unreachable, clusters.engine-failed; what `prepare` throws
+ */
+export async function passWithin(engine: RawEngine, passage: Passage, caller: Writable, socket: Socket, hear: (chunk: Buffer) => Promise<void>, limits: TransportLimits = transportLimits): Promise<number | null> {
+  if (passage.body !== null || passage.whole || passage.answer || passage.connection !== 'follow' || !passage.prepare) throw new Error('a call that can’t be asked within another');
+  const { prepare } = passage;
+  let status: number | null = null;
+  let release = ignore;
+  const stop = watch(passage, limits, socket, { uploads: () => false, waits: () => false, cut: () => caller.destroy() });
+  try {
+    const prepared = await whileHeard(caller, (gone) => prepare(engine, gone));
+    ({ release } = prepared);
+    const answer = await ask(engine, { caller, input: null, upgrade: null, headers: {} }, { ...passage, target: prepared.target }, limits);
+    if (!answer) return null;
+    const { message: told } = answer;
+    status = told.statusCode ?? 0;
+    const message = 'body' in told ? streamOf(told) : told;
+    refuseEncoded(told.headers, () => message.destroy());
+    const filter = status < 300 ? (passage.filter?.() ?? null) : null;
+    const cut = (): void => {
+      message.destroy();
+      filter?.destroy();
+    };
+    if (caller.destroyed) cut();
+    else caller.once('close', cut);
+    message.once('close', () => {
+      if (!message.readableEnded) filter?.destroy();
+    });
+    try {
+      for await (const chunk of filter ? message.pipe(filter) : message) await hear(chunk as Buffer);
+    } catch (error) {
+      if (caller.destroyed) return null;
+      throw clustersProblem('engine-failed', { detail: 'The engine’s answer broke off.', cause: error });
+    } finally {
+      caller.off('close', cut);
+      cut();
+    }
+    return caller.destroyed ? null : status;
+  } finally {
+    stop();
+    release();
+    passage.ended?.(status);
+  }
+}
+
 /** Does something in the course of a call; who does it is told when the caller goes. */
-async function whileHeard<T>(response: ServerResponse, work: (gone: AbortSignal) => Promise<T>): Promise<T> {
+async function whileHeard<T>(response: Writable, work: (gone: AbortSignal) => Promise<T>): Promise<T> {
   const gone = new AbortController();
   const leave = (): void => gone.abort();
   response.once('close', leave);
@@ -114,9 +164,10 @@ async function whileHeard<T>(response: ServerResponse, work: (gone: AbortSignal)
  * bytes both ways, each of which may end before the other. What the engine refuses is answered in its words, and the connection ends.
  * @param socket the caller's connection, with nothing read of what follows head and body
  * @param begun called before the first byte of an answer goes out
+ * @param build asks for what is built by BuildKit's own interface
  * @throws clusters.unreachable, clusters.engine-failed, what `whole` throws; nothing has been answered then
  */
-export async function passDuplex(engine: RawEngine, request: IncomingMessage, socket: Socket, passage: Passage, limits: TransportLimits = transportLimits, begun: () => void = ignore): Promise<void> {
+export async function passDuplex(engine: RawEngine, request: IncomingMessage, socket: Socket, passage: Passage, limits: TransportLimits = transportLimits, begun: () => void = ignore, build: AskBuild | null = null): Promise<void> {
   let status: number | null = null;
   let cut = (): unknown => socket.destroy();
   const stop = watch(passage, limits, socket, { uploads: () => false, waits: () => socket.writableNeedDrain, cut: () => cut() });
@@ -126,6 +177,13 @@ export async function passDuplex(engine: RawEngine, request: IncomingMessage, so
       await attend(passage.session, request, socket, begun, (end) => (cut = end));
       return;
     }
+    if (passage.control) {
+      status = 101;
+      await control(passage.control, build, socket, begun, (end) => (cut = end));
+      return;
+    }
+    // Whoever is let through to that one is told nothing more by anybody.
+    if (/\/grpc(?:$|\?)/.test(passage.target)) throw new Error('BuildKit’s own interface is an engine’s, and never passed on');
     const upgrade = passage.connection === 'websocket' ? 'websocket' : passage.connection === 'upgrade' ? 'h2c' : 'tcp';
     const answer = await ask(engine, { caller: socket, input: null, upgrade, headers: upgradeHeaders(request, passage) }, passage, limits);
     if (!answer) return;
@@ -171,6 +229,22 @@ async function attend(keep: NonNullable<Passage['session']>, request: IncomingMe
   release();
 }
 
+/** Takes a connection over on which a client speaks to BuildKit, and answers it until it ends. @throws clusters.spec-invalid; what `keep` throws */
+async function control(rules: NonNullable<Passage['control']>, build: AskBuild | null, socket: Socket, begun: () => void, cuts: (end: () => void) => void): Promise<void> {
+  if (socket.destroyed) return;
+  if (socket.readableLength > 0 || !build) throw clustersProblem('spec-invalid', { detail: 'A client of BuildKit’s waits until it is answered.' });
+  const release = rules.keep();
+  try {
+    begun();
+    socket.write(headLines('101 Switching Protocols', { connection: 'Upgrade', upgrade: 'h2c' }), 'latin1');
+    const served = new BuildControl(socket, rules, build);
+    cuts(() => served.end());
+    await new Promise<void>((resolve) => served.onEnd(resolve));
+  } finally {
+    release();
+  }
+}
+
 /** Answers in the engine's place. */
 async function answerOwn(own: NonNullable<Passage['answer']>, request: IncomingMessage, response: ServerResponse): Promise<number> {
   const { status, body } = await whileHeard(response, own);
@@ -185,7 +259,7 @@ async function answerOwn(own: NonNullable<Passage['answer']>, request: IncomingM
 
 interface Question {
   /** Who waits; its end ends the question. */
-  caller: ServerResponse | Socket;
+  caller: Writable;
   /** Where the body comes from, if it is streamed. */
   input: IncomingMessage | null;
   upgrade: 'tcp' | 'h2c' | 'websocket' | null;
@@ -352,7 +426,7 @@ function returning(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
 async function reply(told: Message, request: IncomingMessage, response: ServerResponse, passage: Passage, limits: TransportLimits): Promise<void> {
   let status = told.statusCode ?? 0;
   const headers = returning(told.headers);
-  // By this clients choose how to build where nobody has said; BuildKit's newer ones would need what is not passed on.
+  // By this elder clients choose how to build where nobody has said: by what every engine and every client has. Newer ones have buildx, or not, and do not ask.
   if (headers['builder-version'] !== undefined) headers['builder-version'] = '1';
   if (!request.complete && hasBody(request)) headers['connection'] = 'close'; // answered before the body was through
   if (passage.whole) {

@@ -260,7 +260,7 @@ describe('other objects', () => {
     expect(build(`cachefrom=${json(['acme/base:1'])}&outputs=${json([{ Type: 'moby', Attrs: { name: 'acme/a,acme/b' } }])}`).images.map(({ reference, how }) => `${how} ${reference}`)).toEqual(['pull acme/base:1', 'write acme/a', 'write acme/b']);
     expect(refusal(`POST /build?outputs=${json([{ Type: 'image', Attrs: { name: 'x', push: 'true' } }])}`)).toEqual(['?outputs/0/Attrs/push']);
     expect(refusal(`POST /build?outputs=${json([{ Type: 'other' }])}&buildargs=[]&labels=${encodeURIComponent('{"a":"1","A":"2"}')}&memory=1e3&rm=maybe`)).toEqual(['?outputs/0/Type', '?buildargs', '?labels/A', '?memory', '?rm']);
-    expect(rule('POST /grpc').operations).toEqual(['image:build', 'image:build:host-network']);
+    expect(rule('POST /grpc').operations).toEqual(['image:build']);
   });
 
   it('plugins and the swarm are for who runs the installation', () => {

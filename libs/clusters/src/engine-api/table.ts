@@ -321,8 +321,8 @@ row('POST /build/prune', 'image:prune', unused('build'), {
 row('POST /build/cancel', 'image:build', one('build'), { since: 39, undocumented: true, query: { id: unlisted(word(39)) } });
 // The engine asks back through it for files and secrets of the client's own.
 row('POST /session', 'image:build', made('build'), { since: 31, body: duplex, connection: 'upgrade' });
-// BuildKit's whole control interface, which nobody looks into: it can build with the host's network.
-row('POST /grpc', ['image:build', 'image:build:host-network'], made('build'), { since: 38, undocumented: true, body: duplex, connection: 'upgrade' });
+// BuildKit's own interface. Gantry answers it itself, and asks for what is to be built by `POST /build`, where it is judged.
+row('POST /grpc', 'image:build', made('build'), { since: 38, undocumented: true, body: duplex, connection: 'upgrade' });
 
 // networks
 

@@ -108,7 +108,7 @@ function readInstruction(line: string, stages: Stages, triggered: boolean, fetch
   const { word, rest } = takeApart(line);
   const { kit } = stages;
   if (kit) refuseDocuments(line, word, rest);
-  if (/(?:^|[\s\u0085])\d*<<(?!<)/.test(rest) && ['RUN', 'COPY', 'ADD'].includes(word)) throw wrong(line, 'documents in the Dockerfile (<<) need BuildKit, which is not passed on');
+  if (/(?:^|[\s\u0085])\d*<<(?!<)/.test(rest) && ['RUN', 'COPY', 'ADD'].includes(word)) throw wrong(line, 'documents in the Dockerfile (<<) are not passed on: put the text into a file of the context');
   switch (word) {
     case 'COPY':
     case 'ADD': {

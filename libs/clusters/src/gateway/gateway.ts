@@ -232,7 +232,7 @@ export class EngineGateway {
     if (way === null) {
       // `docker inspect` looks for a name among all kinds, one after the other.
       if (row.method === 'GET' && row.target.how === 'one') throw clustersProblem('no-such-object', { detail: missingMessage(row.target.kind, match.name) });
-      throw clustersProblem('not-passed-on', { detail: row.connection === 'upgrade' ? 'BuildKit’s own interface (buildx) is not passed on: build with DOCKER_BUILDKIT=0, or by a CLI that needs no buildx.' : `${row.name} is not passed on.${withReason(row.name)}` });
+      throw clustersProblem('not-passed-on', { detail: `${row.name} is not passed on.${withReason(row.name)}` });
     }
     for (const operation of row.operations) {
       if (!this.access.mayUse(ctx, operation)) throw forbidden(`This credential does not allow ${operation}.`);
@@ -634,7 +634,7 @@ export class EngineGateway {
       let text = files.get(kit.dockerfile);
       if (text === undefined && kit.dockerfile === 'Dockerfile') text = (await session.fetch('dockerfile', ['dockerfile'], maxDockerfileBytes, signal)).get('dockerfile');
       if (text === undefined) throw clustersProblem('spec-invalid', { detail: `There is no ${kit.dockerfile}.` });
-      const { Os: os = 'linux', Arch: arch = 'amd64' } = await engine.version();
+      const { os, arch } = platformOf(await engine.version());
       const pulls: KitPull[] = [];
       const place = async (image: KitPull): Promise<string> => {
         if (image.repositoryId !== null) {
@@ -924,6 +924,7 @@ export class EngineGateway {
       },
       ...(kit ? { prepare: (raw: RawEngine, signal: AbortSignal) => this.prepareKit(call, kit, raw, signal) } : {}),
       ...(key ? { session: (session) => this.kits.sessions.keep(key, session) } : {}),
+      ...(row.name === 'POST /grpc' ? { control: { version, platform: async () => platformOf(await call.engine.version()), keep: () => this.kits.attend(ctx.actor.id ?? '') } } : {}),
       connection: row.connection,
       filter: filter ?? this.tapOf(call),
       whole: this.wholeOf(call, seesAll),
@@ -1111,6 +1112,10 @@ function namesOf(seen: Seen): string[] {
 function withReason(row: string): string {
   const why = whyRefused(row);
   return why === null ? '' : ` ${why}`;
+}
+
+function platformOf({ Os: os = 'linux', Arch: arch = 'amd64' }: { Os?: string; Arch?: string }): { os: string; arch: string } {
+  return { os, arch };
 }
 
 function forbidden(detail: string): Problem {

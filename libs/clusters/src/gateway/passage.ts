@@ -26,6 +26,11 @@ export interface Passage {
   prepare?: (engine: RawEngine, signal: AbortSignal) => Promise<{ target: string; release: () => void }>;
   /** The connection is a session of BuildKit, and the engine not asked: who keeps it, until what is answered is called. */
   session?: (session: BuildSession) => () => void;
+  /**
+   * The connection speaks to BuildKit's own interface, which Gantry answers itself, and the engine is not asked. `version`: minor of the API in which builds are asked for;
+   * `keep` counts it until what it answers is called.
+   */
+  control?: { version: number; platform: () => Promise<{ os: string; arch: string }>; keep: () => () => void };
   /** What is answered in the engine's place, which is then not asked; `signal`: the caller has gone. Nothing: the engine answers. */
   answer?: (signal: AbortSignal) => Promise<{ status: number; body: Buffer }>;
   /** Whether the caller may still do this; asked about once a second while bytes flow either way, and at `recheck`. */

@@ -7,7 +7,7 @@ export interface Way {
 const plainly: Way = { registryAuth: false };
 
 /**
- * The rows that go on. Every other row of the table is refused until all of its rules are kept (BuildKit's own interface), and for good where
+ * The rows that go on. Every other row of the table is refused until all of its rules are kept, and for good where
  * `reasons` says why.
  */
 const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
@@ -19,7 +19,7 @@ const ways: ReadonlyMap<string, Way> = new Map<string, Way>([
     'POST /containers/{id}/wait', 'DELETE /containers/{id}', 'HEAD /containers/{id}/archive', 'GET /containers/{id}/archive', 'PUT /containers/{id}/archive', 'POST /containers/prune',
     'POST /containers/{id}/exec', 'POST /exec/{id}/start', 'POST /exec/{id}/resize', 'GET /exec/{id}/json',
     'GET /images/json', 'GET /images/{name}/json', 'GET /images/{name}/history', 'POST /images/{name}/tag', 'DELETE /images/{name}', 'POST /images/prune', 'GET /images/{name}/get', 'GET /images/get', 'GET /images/search',
-    'POST /images/load', 'POST /commit', 'POST /build/prune', 'POST /build/cancel', 'POST /session',
+    'POST /images/load', 'POST /commit', 'POST /build/prune', 'POST /build/cancel', 'POST /session', 'POST /grpc',
     'GET /networks', 'GET /networks/{id}', 'POST /networks/create', 'DELETE /networks/{id}', 'POST /networks/{id}/connect', 'POST /networks/{id}/disconnect', 'POST /networks/prune',
     'GET /volumes', 'GET /volumes/{name}', 'POST /volumes/create', 'DELETE /volumes/{name}', 'POST /volumes/prune',
     'GET /services', 'GET /services/{id}', 'POST /services/create', 'POST /services/{id}/update', 'DELETE /services/{id}', 'GET /services/{id}/logs', 'GET /tasks', 'GET /tasks/{id}', 'GET /tasks/{id}/logs',

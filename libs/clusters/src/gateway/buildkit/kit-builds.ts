@@ -16,12 +16,16 @@ export interface KitPull {
 
 const pullMillis = 15 * 60_000;
 const maxLineBytes = 256 * 1024;
+/** Connections of one account to BuildKit's own interface; a client has a few for each run. */
+const maxAttended = 64;
 
 /** What builds by BuildKit need besides the gateway's rules: sessions, images on the node before the build begins, and caches kept apart. */
 @Injectable()
 export class KitBuilds {
   /** Builds under way, by the engine's names of them. */
   private readonly underWay = new Map<string, number>();
+  /** Connections to BuildKit's own interface, by account. */
+  private readonly attended = new Map<string, number>();
 
   constructor(readonly sessions: BuildSessions, private readonly credentials: PullCredentials, private readonly sealer: Sealer) {}
 
@@ -41,6 +45,24 @@ export class KitBuilds {
       const left = (this.underWay.get(build) ?? 1) - 1;
       if (left > 0) this.underWay.set(build, left);
       else this.underWay.delete(build);
+    };
+  }
+
+  /**
+   * Counts one more connection on which an account speaks to BuildKit, until what it answers is called.
+   * @throws clusters.call-forbidden
+   */
+  attend(accountId: string): () => void {
+    const count = this.attended.get(accountId) ?? 0;
+    if (count >= maxAttended) throw clustersProblem('call-forbidden', { detail: `You have ${maxAttended} connections to BuildKit open; end one.` });
+    this.attended.set(accountId, count + 1);
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      const left = (this.attended.get(accountId) ?? 1) - 1;
+      if (left > 0) this.attended.set(accountId, left);
+      else this.attended.delete(accountId);
     };
   }
 
