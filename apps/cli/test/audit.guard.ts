@@ -133,7 +133,7 @@ describe('the audit log from outside', () => {
     expect(answers[0]!.writableLength).toBeLessThan(5_000_000);
     expect(answers[0]!.destroyed).toBe(false);
     expect((await harness.send('DELETE', '/api/v1/sessions', { token })).status).toBe(204);
-    await eventually('the server lets go', () => answers[0]!.destroyed, 4);
+    await eventually('the server lets go', () => answers[0]!.destroyed, 30);
     let bytes = 0;
     let closed = false;
     response.on('data', (chunk: Buffer) => (bytes += chunk.length)).on('error', () => undefined).on('close', () => (closed = true));

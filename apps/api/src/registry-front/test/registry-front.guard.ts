@@ -371,7 +371,7 @@ describe('the listener', () => {
       resolve(data.length);
     }));
     await rooms.accounts.resetPassword(system, dora.name, 'another horse battery');
-    await eventually('the stream is ended', async () => (await connections()) <= before, 5);
+    await eventually('the stream is ended', async () => (await connections()) <= before, 30);
     const ended = new Promise<number>((resolve) => {
       socket.on('data', (data) => (length += data.length));
       socket.once('error', () => resolve(length));
@@ -394,7 +394,7 @@ describe('the listener', () => {
       await new Promise((resolve) => socket.once('data', resolve));
       socket.destroy();
     }
-    await eventually('the connections are gone', async () => (await connections()) <= before, 5);
+    await eventually('the connections are gone', async () => (await connections()) <= before, 30);
     const whole = await alice.call('GET', `/v2/alice/left/blobs/${digestOf(layer)}`);
     expect(digestOf(whole.body)).toBe(digestOf(layer));
   });
