@@ -115,7 +115,7 @@ async function settle(id: string) {
     const step = converge({ service, tasks, nodes }, memory, { askedMillis, answeredMillis: Date.now() }, { stableSeconds: 1 });
     ({ memory } = step);
     return step.verdict.state === 'converging' ? null : step.verdict;
-  }, 40);
+  }, 240);
 }
 
 describe('registering', () => {
