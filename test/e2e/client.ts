@@ -88,13 +88,13 @@ export class Lasting {
   }
 
   /** Waits until it has said something. */
-  async says(text: string, seconds = 60): Promise<void> {
+  async says(text: string, seconds = 120): Promise<void> {
     await eventually(`it says ${text}`, () => this.out.includes(text), seconds).catch((error: Error) => {
       throw new Error(`${error.message}; it said:\n${this.out}${this.err}`, { cause: error });
     });
   }
 
-  async ended(seconds = 60): Promise<void> {
+  async ended(seconds = 120): Promise<void> {
     await eventually('it has ended', () => this.child.exitCode !== null || this.child.signalCode !== null, seconds);
   }
 
