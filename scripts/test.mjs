@@ -45,7 +45,7 @@ function ensurePrograms() {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     for (const argv of [['update', '-q'], ['install', '-q', '-y', '--no-install-recommends', ...missing]]) {
       console.log(`apt-get ${argv.join(' ')}`);
-      const result = spawnSync('apt-get', ['-o', 'DPkg::Lock::Timeout=300', ...argv], { env, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
+      const result = spawnSync('apt-get', ['-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=5', ...argv], { env, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
       if (result.status !== 0) {
         console.error(`${result.stdout}${result.stderr}`);
         throw new Error(`apt-get ${argv[0]} failed`);

@@ -74,7 +74,7 @@ export default async function setup(): Promise<void> {
 }
 
 async function connect(url: string): Promise<Client> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
     const client = new Client({ connectionString: url });
     client.on('error', () => undefined);
@@ -93,7 +93,7 @@ export function stopPostgres(): void {
   const server = globalThis.gantryTestPostgres;
   if (!server) return;
   process.kill(server.pid, 'SIGINT');
-  const until = Date.now() + 10_000;
+  const until = Date.now() + 60_000;
   while (existsSync(join(server.dir, 'data/postmaster.pid')) && Date.now() < until) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   rmSync(server.dir, { recursive: true, force: true });
 }

@@ -302,10 +302,12 @@ export function withoutPings(reply: Reply): Reply {
 }
 
 const quietMillis = 1_000;
-const answerMillis = 20_000;
+/** As long may an answer pause that its own head says is not over; a busy engine builds and pulls in fits and starts. */
+const pauseMillis = 20_000;
+const answerMillis = 60_000;
 const maxBytes = 4 * 1024 * 1024;
 
-/** Sends bytes to the gateway on a new connection, and reads until it ends, says no more, or has said too much. */
+/** Sends bytes to the gateway on a new connection, and reads until it ends, says no more (having said all that it promised), or has said too much. */
 export function exchange(to: { host: string; port: number; ca: string }, as: Credentials, raw: Buffer | string,
   end = false): Promise<Reply> {
   return new Promise((resolve, reject) => {
@@ -322,7 +324,7 @@ export function exchange(to: { host: string; port: number; ca: string }, as: Cre
     let timer = setTimeout(done, answerMillis);
     const later = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(done, quietMillis);
+      timer = setTimeout(done, isUnfinished(raw, Buffer.concat(chunks).toString('latin1')) ? pauseMillis : quietMillis);
     };
     socket.once('secureConnect', () => {
       spoken = true;
@@ -344,6 +346,32 @@ export function exchange(to: { host: string; port: number; ca: string }, as: Cre
       reject(error);
     });
   });
+}
+
+/** Whether a text ends amid a head, or amid a body whose length or chunks are told; streams, which end with their connection, do not count. */
+function isUnfinished(raw: Buffer | string, text: string): boolean {
+  // The length in an answer to HEAD is that of a body which does not come.
+  if (Buffer.from(raw).toString('latin1').startsWith('HEAD')) return false;
+  let rest = text;
+  for (;;) {
+    const end = rest.indexOf('\r\n\r\n');
+    if (end < 0) return rest !== '';
+    const head = rest.slice(0, end);
+    rest = rest.slice(end + 4);
+    const length = /^content-length: *(\d+)/im.exec(head)?.[1];
+    if (/^HTTP\/1\.1 (?:1\d\d|204|304)/.test(head)) {
+      if (head.startsWith('HTTP/1.1 101')) return false;
+      continue;
+    }
+    if (/^transfer-encoding: *chunked/im.test(head)) {
+      const over = /(?:^|\r\n)0\r\n(?:[^\r\n]+\r\n)*\r\n/.exec(rest);
+      if (!over) return true;
+      rest = rest.slice(over.index + over[0].length);
+    } else if (length === undefined) return false;
+    else if (rest.length < Number(length)) return true;
+    else rest = rest.slice(Number(length));
+    if (rest === '') return false;
+  }
 }
 
 function parse(raw: Buffer | string, text: string): Reply {

@@ -37,7 +37,7 @@ describe('forwarding the audit log from workers that are killed', () => {
     };
     db = await Db.open({ url: clone.url, entities: auditEntities, migrations: [], logger: testLogger() });
     audit = new Audit(db, new SystemClock(), AuditKey.fromPem(auditKey));
-  }, 60_000);
+  }, 300_000);
 
   afterAll(async () => {
     for (const worker of workers) await end(worker, 'SIGKILL');
@@ -66,7 +66,7 @@ describe('forwarding the audit log from workers that are killed', () => {
   };
   const got = (): number[] => receiver.messages.map((message) => Number(new Map(message.data.get('gantry@32473')).get('seq')));
   const arrive = (count: number): Promise<unknown> =>
-    eventually(`${count} rows arrive`, () => new Set(got()).size >= count, 60).catch((error: Error) => {
+    eventually(`${count} rows arrive`, () => new Set(got()).size >= count, 120).catch((error: Error) => {
       throw new Error(`${error.message}: ${new Set(got()).size}\n${output.slice(-3000)}`, { cause: error });
     });
 
@@ -78,7 +78,7 @@ describe('forwarding the audit log from workers that are killed', () => {
     for (let round = 1; round <= 2; round += 1) {
       await write(50);
       const seen = new Set(got()).size;
-      await eventually('some of them are under way', () => new Set(got()).size > seen, 60);
+      await eventually('some of them are under way', () => new Set(got()).size > seen, 120);
       await end(sender, 'SIGKILL');
       await write(50);
       // The lease of the dead one runs out, and the other one goes on where it was not known what had arrived.
@@ -97,5 +97,5 @@ describe('forwarding the audit log from workers that are killed', () => {
     expect(await db.query(makeContext(systemActor('test')), 'select seq from audit_forwarding')).toEqual([{ seq: '270' }]);
     expect(await audit.verify(makeContext(systemActor('test')))).toMatchObject({ ok: true, rows: 270 });
     expect(receiver.mostOpen).toBe(1);
-  }, 240_000);
+  }, 900_000);
 });

@@ -49,8 +49,8 @@ describe('the main job, by hand', () => {
     eventually('the deployment is finished', async () => {
       const { body } = await api.get<Deployment>(`/api/v1/deployments/${id}`);
       return ['succeeded', 'failed', 'rolled-back', 'refused', 'cancelled', 'superseded'].includes(body.state) ? body : null;
-    }, 100);
-  const page = (): Promise<string> => eventually('the page answers', async () => (await fetch(`http://127.0.0.1:${port}/`)).text(), 20);
+    }, 240);
+  const page = (): Promise<string> => eventually('the page answers', async () => (await fetch(`http://127.0.0.1:${port}/`)).text());
   const cosignSign = async (digest: string, key: string): Promise<void> => {
     const tool = await findTool(COSIGN_PINS[0]!);
     if (!tool) throw new Error('cosign 2.5.0 is not in the archive any more; give the test another version');
@@ -224,7 +224,7 @@ describe('the main job, by hand', () => {
     expect(asked.status).toBe(200);
     await load('2.0', 'auto');
     await cosignSign(push('2.0'), release.key);
-    await eventually('the push is deployed', async () => (await (await fetch(`http://127.0.0.1:${port}/`)).text()) === 'auto\n', 60);
+    await eventually('the push is deployed', async () => (await (await fetch(`http://127.0.0.1:${port}/`)).text()) === 'auto\n', 180);
   });
 
   it('writes no secret into log or audit', async () => {

@@ -5,12 +5,11 @@ import { dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { eventually } from '@gantry/platform/testing';
 import { savedImage, webImage } from '../lab';
-import { run, type Api, type DockerCli, type Gantry } from './gantry';
+import { catchUp, run, type Api, type DockerCli, type Gantry } from './gantry';
 
 /** What is in a person's client bundle, by name. */
 export async function bundleFiles(api: Api, cluster?: string): Promise<Record<string, Uint8Array>> {
-  // Programs that were waited for have stopped this process: connections that were closed meanwhile must be seen as closed.
-  await new Promise(setImmediate);
+  await catchUp();
   const answer = await fetch(`${api.base}/api/v1/me/bundle${cluster === undefined ? '' : `?cluster=${cluster}`}`, { headers: { authorization: `Bearer ${api.token}` } });
   expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/zip']);
   return unzipSync(Buffer.from(await answer.arrayBuffer()));
@@ -44,7 +43,7 @@ export class Client {
   }
 
   ok(...argv: string[]): string {
-    const result = this.run(argv, { seconds: 120 });
+    const result = this.run(argv);
     if (result.code !== 0) throw new Error(`${this.program} ${argv.join(' ')}: exit ${result.code}\n${result.stdout}${result.stderr}`);
     return result.stdout.trim();
   }
@@ -89,13 +88,13 @@ export class Lasting {
   }
 
   /** Waits until it has said something. */
-  async says(text: string, seconds = 60): Promise<void> {
+  async says(text: string, seconds = 120): Promise<void> {
     await eventually(`it says ${text}`, () => this.out.includes(text), seconds).catch((error: Error) => {
       throw new Error(`${error.message}; it said:\n${this.out}${this.err}`, { cause: error });
     });
   }
 
-  async ended(seconds = 60): Promise<void> {
+  async ended(seconds = 120): Promise<void> {
     await eventually('it has ended', () => this.child.exitCode !== null || this.child.signalCode !== null, seconds);
   }
 
@@ -136,7 +135,7 @@ export async function furnish(gantry: Gantry, raw: DockerCli, clusters: string[]
 /** Newest version of the Engine API that a CLI speaks, as minor number. */
 export function newestOf(program: string): number {
   // Without an engine the command fails, after it has told of itself.
-  const { stdout } = spawnSync(program, ['version', '--format', '{{.Client.DefaultAPIVersion}}'], { encoding: 'utf8', timeout: 30_000, env: { PATH: process.env['PATH'] ?? '', DOCKER_HOST: 'unix:///nowhere' } });
+  const { stdout } = spawnSync(program, ['version', '--format', '{{.Client.DefaultAPIVersion}}'], { encoding: 'utf8', timeout: 120_000, env: { PATH: process.env['PATH'] ?? '', DOCKER_HOST: 'unix:///nowhere' } });
   const minor = /^1\.(\d+)/.exec(stdout)?.[1];
   if (minor === undefined) throw new Error(`${program} does not tell its API version: ${stdout}`);
   return Number(minor);

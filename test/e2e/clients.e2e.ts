@@ -25,13 +25,13 @@ describe('clients of the engine gateway', () => {
     ({ ann, image, password } = await furnish(gantry, raw));
     files = await bundleFiles(ann);
     raw.ok(['run', '-d', '--name', 'raw', '--network', 'none', image]);
-  }, 300_000);
+  }, 600_000);
   afterAll(async () => {
     for (const client of clients) client.remove();
     raw?.remove();
     await gantry.remove();
     rmSync(scratch, { recursive: true, force: true });
-  }, 120_000);
+  }, 300_000);
 
   const client = (with_: Record<string, Uint8Array>, settings: object = {}): Client => {
     const made = new Client(gantry.ready!.gateway, with_, 'docker', settings);
@@ -115,7 +115,9 @@ describe('clients of the engine gateway', () => {
     expect(seen.Config.Labels).toMatchObject({ 'io.gantry.collection': '/Shared/Private/ann', 'com.docker.compose.project': 'shop' });
     expect(seen.Mounts).toMatchObject([{ Name: 'shop_data' }]);
     await eventually('the log is there', () => compose('logs', '--no-color', 'client').includes('here'), 60);
-    expect(compose('exec', '-T', 'web', '/bin/sh', '-c', 'echo $COLOUR; wget -q -O - http://client:8080/')).toBe('green\none\n');
+    // It says so before it listens.
+    const answers = await eventually('the other one answers', () => compose('exec', '-T', 'web', '/bin/sh', '-c', 'echo $COLOUR; wget -q -O - http://client:8080/'), 60);
+    expect(answers).toBe('green\none\n');
     compose('down', '-v', '-t', '0');
     expect(await containers()).toEqual(['/raw']);
     expect(cli.ok('network', 'ls', '--filter', 'name=shop', '-q') + cli.ok('volume', 'ls', '-q')).toBe('');

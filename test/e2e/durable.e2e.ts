@@ -164,7 +164,7 @@ describe('a deployment outlives the process', () => {
       const missing = wanted.filter(([{ name }, count]) => count > 0 && done.find((each) => each.name === name)?.count !== count);
       if (missing.length > 0) throw new Error(missing.map(([{ name, scenario }]) => `${name} (${scenario})`).join(', '));
       return true;
-    }, 240);
+    }, 480);
   };
   const whole = (pair: Pair): [Pair, number] => [pair, scenarios[pair.scenario].before.length + 1];
   /** A new application for each scenario asked for, at the scenario's beginning. */
@@ -284,7 +284,7 @@ describe('a deployment outlives the process', () => {
       await eventually(`two runs of ${pair.scenario} are alike`, async () => {
         shapes = await settled(all);
         return text(shapes.get(pair)) === text(shapes.get(other));
-      }, 30).catch(() => expect(shapes.get(pair)).toEqual(shapes.get(other)));
+      }, 120).catch(() => expect(shapes.get(pair)).toEqual(shapes.get(other)));
       const found = shapes.get(pair) as { deployments: { state: string }[] };
       expect([pair.scenario, found.deployments.at(-1)?.state]).toEqual([pair.scenario, scenarios[pair.scenario].ends]);
       wanted.set(pair.scenario, found);
@@ -298,7 +298,7 @@ describe('a deployment outlives the process', () => {
     expect(wanted.get('update')).toMatchObject({ held: ['P-dev_extra-P', 'P-dev_web-P'], tasks: 2 });
     expect(wanted.get('rollback')).toMatchObject({ held: ['P-dev_side-P', 'P-dev_web-P'], running: [['running', 'one']] });
     expect(wanted.get('removal')).toMatchObject({ services: [], configs: [], secrets: [], networks: [], held: [] });
-  }, 600_000);
+  }, 1_800_000);
 
   it('finishes once, exactly as planned, wherever the process was killed', async () => {
     const began = Date.now();
@@ -338,7 +338,7 @@ describe('a deployment outlives the process', () => {
         shapes = await settled([...left].map(({ pair }) => pair));
         for (const each of left) if (text(shapes.get(each.pair)) === text(wanted.get(each.pair.scenario))) left.delete(each);
         return left.size === 0;
-      }, 30).catch(async () => {
+      }, 120).catch(async () => {
         for (const each of left) wrong.push({ died: says(each), scenario: each.pair.scenario, ...difference(wanted.get(each.pair.scenario), shapes.get(each.pair)), reasons: (await deployments(each.pair)).map(({ detail }) => detail), seen: await health(each.pair) });
       });
       if (batch.length === 0) break;
@@ -357,7 +357,7 @@ describe('a deployment outlives the process', () => {
           if (all.length <= scenarios[pair.scenario].before.length || !all.every((each) => each.finished)) return false;
         }
         return notReached().length > 0 && gantry.kill().then(() => true);
-      }, 240);
+      }, 480);
       expect(await gantry.ended()).toBe('SIGKILL');
       const through = notReached();
       // How often a loop turns is not for us to say, but what every run does is reached by every run.
@@ -370,7 +370,7 @@ describe('a deployment outlives the process', () => {
     process.stderr.write(`killed at ${killed} points (${retried} before the wish was accepted, ${missed} not met again) in ${Math.round((Date.now() - began) / 1000)} s\n`);
     if (wrong.length > 0) throw new Error(wrong.map((each) => JSON.stringify(each)).join('\n'));
     expect(killed).toBeGreaterThan(100);
-  }, 1_800_000);
+  }, 3_600_000);
 
   it('is run though the process was killed while it waited for its turn', async () => {
     const [runs, waits] = (await prepare(['first', 'first'])) as [Pair, Pair];
@@ -378,7 +378,7 @@ describe('a deployment outlives the process', () => {
     rmSync(trace, { force: true });
     await start({ GANTRY_TEST_KILL_AT: `observe:before:1:${runs.name},never:before:1`, GANTRY_TEST_TRACE_POINTS: trace, GANTRY_CLUSTER_CONCURRENCY: '1' });
     expect((await wish(runs)).status).toBe(202);
-    await eventually('the first one works', () => passed().some(({ isReached }) => isReached), 60);
+    await eventually('the first one works', () => passed().some(({ isReached }) => isReached), 120);
     // One waits for a place on the cluster, one for the deployment before it.
     expect((await wish(waits)).status).toBe(202);
     await write(runs, 'two');
@@ -391,7 +391,7 @@ describe('a deployment outlives the process', () => {
     const shapes = await settled([waits, runs]);
     expect(shapes.get(waits)).toEqual(wanted.get('first'));
     expect(shapes.get(runs)).toMatchObject({ held: ['P-dev_extra-P', 'P-dev_web-P'], tasks: 2, running: [['running', 'two']] });
-  }, 300_000);
+  }, 900_000);
 
   it('leaves an audit record that is whole', () => {
     const verified = run(process.execPath, [join(__dirname, '../../bin/gantry.js'), 'audit', 'verify'], { env: { GANTRY_HOME: gantry.home } });

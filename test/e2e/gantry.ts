@@ -63,7 +63,7 @@ export class Gantry {
   }
 
   /** Starts and waits until `ready.json` is there. */
-  async start(extra: Record<string, string> = {}, seconds = 100): Promise<Ready> {
+  async start(extra: Record<string, string> = {}, seconds = 240): Promise<Ready> {
     this.launch(extra);
     const file = join(this.home, 'ready.json');
     const child = this.child!;
@@ -100,7 +100,7 @@ export class Gantry {
   }
 
   /** Waits until it has printed this: a pipe's text may come after the file or the end that it goes with. */
-  async says(pattern: RegExp, seconds = 10): Promise<void> {
+  async says(pattern: RegExp, seconds = 60): Promise<void> {
     await eventually(`it prints ${pattern.source}`, () => pattern.test(this.output), seconds).catch((error: Error) => {
       throw new Error(`${error.message}\n${this.output.slice(-4000)}`, { cause: error });
     });
@@ -118,7 +118,7 @@ export class Gantry {
   }
 
   /** Waits until the process has ended, and answers its exit code or signal. */
-  async ended(seconds = 60): Promise<number | string> {
+  async ended(seconds = 120): Promise<number | string> {
     const child = this.child!;
     await eventually('the process ends', () => child.exitCode !== null || child.signalCode !== null, seconds);
     return child.exitCode ?? child.signalCode ?? 0;
@@ -158,11 +158,20 @@ export class Gantry {
   }
 }
 
+/**
+ * Programs that were waited for have stopped this process: connections that were closed meanwhile must be seen as closed before another request
+ * goes out on them. Whoever asks may be in the middle of a turn of the event loop: only the second turn from here on looks at all sockets.
+ */
+export async function catchUp(): Promise<void> {
+  for (let turn = 0; turn < 3; turn += 1) await new Promise(setImmediate);
+}
+
 /** A thin REST client: answers status, headers and body, and throws on nothing. */
 export class Api {
   constructor(readonly base: string, readonly token: string | null) {}
 
   async send<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer<T>> {
+    await catchUp();
     const answer = await fetch(`${this.base}${path}`, {
       method,
       headers: { ...(this.token === null ? {} : { authorization: `Bearer ${this.token}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
@@ -187,7 +196,7 @@ export class Api {
 
 /** Runs a program to its end, bounded; `input` goes to its standard input. */
 export function run(file: string, argv: string[], options: { env?: Record<string, string>; input?: string; seconds?: number } = {}): { code: number | null; stdout: string; stderr: string } {
-  const result = spawnSync(file, argv, { encoding: 'utf8', timeout: (options.seconds ?? 60) * 1000, killSignal: 'SIGKILL', env: { ...process.env, ...options.env }, input: options.input ?? '' });
+  const result = spawnSync(file, argv, { encoding: 'utf8', timeout: (options.seconds ?? 180) * 1000, killSignal: 'SIGKILL', env: { ...process.env, ...options.env }, input: options.input ?? '' });
   if (result.error) throw new Error(`${file} ${argv.join(' ')}: ${result.error.message}`);
   return { code: result.status, stdout: result.stdout, stderr: result.stderr };
 }

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { callEngine, pushImage, savedImage, startRegistry, webImage, type LabRegistry } from '../lab';
 import { eventually } from '@gantry/platform/testing';
-import { DockerCli, Gantry, run, type Api } from './gantry';
+import { catchUp, DockerCli, Gantry, run, type Api } from './gantry';
 
 interface Image {
   Id: string;
@@ -26,7 +26,7 @@ describe('images through the gateway', () => {
   const people: Record<'ann' | 'bob' | 'boss', Record<string, string>> = { ann: {}, bob: {}, boss: {} };
   const scratch = mkdtempSync(join(tmpdir(), 'gantry-images-'));
 
-  const cli = (who: keyof typeof people, ...argv: string[]): { code: number | null; stdout: string; stderr: string } => run('docker', argv, { env: people[who], seconds: 120 });
+  const cli = (who: keyof typeof people, ...argv: string[]): { code: number | null; stdout: string; stderr: string } => run('docker', argv, { env: people[who], seconds: 180 });
   const ok = (who: keyof typeof people, ...argv: string[]): string => {
     const result = cli(who, ...argv);
     if (result.code !== 0) throw new Error(`${who}: docker ${argv.join(' ')}: exit ${result.code}\n${result.stdout}${result.stderr}\n${gantry.log().slice(-2_000)}`);
@@ -58,6 +58,7 @@ describe('images through the gateway', () => {
 
   async function bundle(api: Api): Promise<Record<string, string>> {
     const folder = mkdtempSync(join(scratch, 'bundle-'));
+    await catchUp();
     const answer = await fetch(`${gantry.ready!.http}/api/v1/me/bundle`, { headers: { authorization: `Bearer ${api.token}` } });
     for (const [name, bytes] of Object.entries(unzipSync(Buffer.from(await answer.arrayBuffer())))) {
       mkdirSync(dirname(join(folder, name)), { recursive: true });
@@ -96,13 +97,13 @@ describe('images through the gateway', () => {
     people.bob = await bundle(await gantry.api('bob', 'bob has a long password'));
     people.boss = await bundle(admin);
     for (const name of ['ann', 'bob'] as const) expect(run('docker', ['login', '-u', name, '--password-stdin', registry], { env: people[name], input: `${name} has a long password` }).stdout).toContain('Login Succeeded');
-  }, 300_000);
+  }, 600_000);
   afterAll(async () => {
     raw?.remove();
     await elsewhere?.stop();
     await gantry.remove();
     rmSync(scratch, { recursive: true, force: true });
-  }, 120_000);
+  }, 300_000);
 
   it('are searched for in what one may pull', () => {
     const names = (who: keyof typeof people, ...argv: string[]): string[] => ok(who, 'search', '--format', '{{.Name}}', ...argv).split('\n').filter(Boolean).sort();
@@ -229,9 +230,9 @@ describe('images through the gateway', () => {
     const building = spawn('docker', build(built, `FROM ${web} AS stage\nRUN while [ ! -e /go ]; do sleep 1; done; echo made > /made\nFROM ${web}\nCOPY --from=stage /made /made\n`), { env: { ...process.env, ...people.ann }, stdio: 'ignore' });
     const over = once(building, 'close');
     try {
-      const step = await eventually('the step runs', () => raw.ok(['ps', '-q', '--no-trunc', '--filter', 'status=running']).split('\n').filter(Boolean).find((id) => raw.run(['top', id]).stdout.includes('/go')), 60);
+      const step = await eventually('the step runs', () => raw.ok(['ps', '-q', '--no-trunc', '--filter', 'status=running']).split('\n').filter(Boolean).find((id) => raw.run(['top', id]).stdout.includes('/go')), 120);
       await load('beside:first', 'beside first');
-      await eventually('what was loaded after it began is flagged', async () => (await flagged()).some(({ kind, name }) => kind === 'image' && name === 'beside:first'), 60);
+      await eventually('what was loaded after it began is flagged', async () => (await flagged()).some(({ kind, name }) => kind === 'image' && name === 'beside:first'), 120);
       raw.ok(['exec', step, '/bin/sh', '-c', 'echo > /go']);
       expect(await over).toEqual([0, null]);
     } finally {
@@ -247,7 +248,7 @@ describe('images through the gateway', () => {
     writeFileSync(file, await savedImage(await webImage({ version: 'loaded' }), 'loaded:one'));
     ok('boss', 'load', '-q', '-i', file);
     await load('beside:one', 'beside');
-    await eventually('what was loaded beside it is flagged', async () => (await flagged()).some(({ kind, name }) => kind === 'image' && name === 'beside:one'), 60);
+    await eventually('what was loaded beside it is flagged', async () => (await flagged()).some(({ kind, name }) => kind === 'image' && name === 'beside:one'), 120);
     const made = [...[built, tagged, committed, imported, 'loaded:one', `${elsewhere.host}/x/y:one`].map(idOf), ...raw.ok(['images', '-q', '--no-trunc', '--filter', 'dangling=true']).split('\n').filter(Boolean)];
     expect(made.length).toBeGreaterThan(6);
     expect((await flagged()).filter(({ kind, engineId }) => kind === 'container' || made.includes(engineId))).toEqual([]);
@@ -256,7 +257,7 @@ describe('images through the gateway', () => {
     // That is no right to run them.
     expect(refused('ann', 'run', '--rm', '--network', 'none', built)).toMatch(/No such image|not found|unknown/i);
     for (const id of [built, 'loaded:one'].map(idOf)) expect(refused('ann', 'run', '--rm', '--network', 'none', id)).toContain('is not from');
-  }, 180_000);
+  }, 600_000);
 
   it('gets round no signature policy', async () => {
     const publicKeyPem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();

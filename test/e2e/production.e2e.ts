@@ -38,7 +38,7 @@ describe('the production form', () => {
   });
 
   const deploy = (tag: string): Promise<Deployment> => stack.ask<Deployment>('POST', '/api/v1/deployments', { application: 'web', environment: 'prod', images: { web: `acme/web:${tag}` } });
-  const follow = (id: string, seconds = 90): Promise<Deployment> =>
+  const follow = (id: string, seconds = 240): Promise<Deployment> =>
     until(`deployment ${id} ends`, seconds, async () => {
       const deployment = await stack.ask<Deployment>('GET', `/api/v1/deployments/${id}`);
       return ['queued', 'planning', 'applying', 'watching', 'rolling-back'].includes(deployment.state) ? null : deployment;
@@ -102,7 +102,7 @@ describe('the production form', () => {
   it('takes a push through the edge, from the stock docker CLI', async () => {
     await stack.ask('POST', '/api/v1/organizations', { name: 'acme' });
     await stack.ask('POST', '/api/v1/repositories', { namespace: 'acme', name: 'web' });
-    await stack.docker(['login', '-u', 'admin', '--password-stdin', stack.registryHost], {}, 30, stack.secret('admin_password'));
+    await stack.docker(['login', '-u', 'admin', '--password-stdin', stack.registryHost], {}, 120, stack.secret('admin_password'));
     const digest = await push('1');
     const tags = await stack.ask<{ items: { name: string; digest: string }[] }>('GET', '/api/v1/repositories/acme/web/tags');
     expect(tags.items).toMatchObject([{ name: '1', digest }]);
@@ -151,7 +151,7 @@ describe('the production form', () => {
     // With one worker it is known which one has the deployment.
     await stack.runCompose(['stop', 'worker-2']);
     const { id } = await deploy('2');
-    await until('the worker changes the swarm', 60, async () => ['applying', 'watching'].includes((await stack.ask<Deployment>('GET', `/api/v1/deployments/${id}`)).state));
+    await until('the worker changes the swarm', 120, async () => ['applying', 'watching'].includes((await stack.ask<Deployment>('GET', `/api/v1/deployments/${id}`)).state));
     await Promise.all([stack.kill('worker-1'), stack.kill('api-1')]);
     const [answers] = await Promise.all([Promise.all(Array.from({ length: 20 }, () => stack.send('GET', '/readyz'))), stack.runCompose(['start', 'worker-2'])]);
     expect(answers.map((answer) => answer.status)).toEqual(Array(20).fill(200));

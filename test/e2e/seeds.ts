@@ -7,13 +7,14 @@ import { COSIGN_PINS, findTool } from '@gantry/trust/testing';
 import { v, type Credentials, type Json, type Reply, type Things } from '../bypass/book';
 import { savedImage, webImage } from '../lab';
 import type { EngineCall } from './engine-view';
-import { run, type Api, type DockerCli } from './gantry';
+import { catchUp, run, type Api, type DockerCli } from './gantry';
 
 /** One person's way to an engine: through the gateway, or on its own socket. */
 export type Caller = (method: string, target: string, body?: unknown, headers?: Record<string, string>) => Promise<Reply>;
 
 /** A person's client bundle, as PEM. */
 export async function bundleOf(api: Api): Promise<Required<Credentials> & { ca: string }> {
+  await catchUp();
   const answer = await fetch(`${api.base}/api/v1/me/bundle`, { headers: { authorization: `Bearer ${api.token}` } });
   const files = unzipSync(Buffer.from(await answer.arrayBuffer()));
   const file = (name: string): string => Buffer.from(files[name]!).toString();
@@ -105,7 +106,7 @@ export async function settle(engine: EngineCall, of: Things): Promise<void> {
   if (Spec.Mode.Replicated.Replicas > 0) {
     of.task = await eventually(`a task of ${of.service.name} runs`,
       async () => (await engine<{ ID: string; Status: { State: string } }[]>('GET',
-      `/tasks?filters=${filters}`)).find(({ Status }) => Status.State === 'running')?.ID ?? null, 60);
+      `/tasks?filters=${filters}`)).find(({ Status }) => Status.State === 'running')?.ID ?? null, 120);
   }
   of.serviceVersion = (await engine<{ Version: { Index: number } }>('GET', `/services/${of.service.id}`)).Version.Index;
 }

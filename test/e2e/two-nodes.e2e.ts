@@ -188,10 +188,10 @@ describe('two nodes and TLS', () => {
     return eventually('the deployment is finished', async () => {
       const { body } = await admin.get<Deployment>(`/api/v1/deployments/${started.body.id}`);
       return ['succeeded', 'failed', 'rolled-back', 'refused', 'cancelled', 'superseded'].includes(body.state) ? body : null;
-    }, 100);
+    }, 240);
   };
   const page = (node: LabNode, port: number): Promise<string> =>
-    eventually(`${node.name} answers`, async () => (await fetch(`http://${node.address}:${port}/`)).text(), 30);
+    eventually(`${node.name} answers`, async () => (await fetch(`http://${node.address}:${port}/`)).text(), 120);
   /** What runs on a node, by its own engine: the images of its containers. */
   const running = (docker: DockerCli): string[] =>
     docker.ok(['ps', '--no-trunc', '--format', '{{.Image}}']).split('\n').filter(Boolean).sort();
@@ -284,8 +284,9 @@ ${more}`;
     const addresses = await eventually('both tasks have a name', () => {
       const found = inside('nslookup', 'web.', '127.0.0.11').match(/(?<=Address(?: \d)?: )10[\d.]+/g) ?? [];
       return found.length === 2 ? found : null;
-    }, 30);
-    for (const address of addresses) expect(inside('wget', '-qO-', `http://${address}:8080/`)).toBe('one');
+    }, 120);
+    // A name may be known before the way to it is.
+    for (const address of addresses) expect(await eventually(`${address} answers`, () => inside('timeout', '20', '/bin/busybox', 'wget', '-qO-', `http://${address}:8080/`), 60)).toBe('one');
   });
 
   it('gives each service a pull credential of its own, which is no person’s and is good for nothing else', async () => {
@@ -364,6 +365,8 @@ ${more}`;
     expect((await admin.send('PUT', `/api/v1/clusters/pair/nodes/${edge.id}/collection`, { collection: '/edge' })).status).toBe(200);
     expect(await deploy(`services:\n${guest}`)).toMatchObject({ state: 'succeeded', reason: null });
     const where = (): string[] => dockers[0]!.ok(['service', 'ps', '--filter', 'desired-state=running', '--format', '{{.Node}}', 'shop-pair_guest']).split('\n').sort();
+    // A node stops what the swarm has taken away in its own time.
+    await eventually('node2 has stopped what it ran', () => running(dockers[1]!).length === 0);
     expect([where(), running(dockers[1]!)]).toEqual([['node1'], []]);
     expect((await admin.post('/api/v1/grants', { subject: 'acme', role: 'scheduler', collection: '/edge' })).status).toBe(201);
     expect(await deploy()).toMatchObject({ state: 'succeeded', reason: null });

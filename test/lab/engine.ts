@@ -40,7 +40,7 @@ export function callEngine<T = unknown>(socketPath: string, method: string, path
   return new Promise((resolve, reject) => {
     const data = body === undefined ? undefined : Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
     const headers = data ? { 'content-type': Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json', 'content-length': String(data.length) } : {};
-    const sent = request({ socketPath, method, path, headers, timeout: 60_000, agent: false }, (response) => {
+    const sent = request({ socketPath, method, path, headers, timeout: 120_000, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', reject);
@@ -54,7 +54,7 @@ export function callEngine<T = unknown>(socketPath: string, method: string, path
         }
       });
     });
-    sent.on('timeout', () => sent.destroy(new Error(`${method} ${path}: no answer in 60 s`)));
+    sent.on('timeout', () => sent.destroy(new Error(`${method} ${path}: no answer in 120 s`)));
     sent.on('error', reject);
     sent.end(data);
   });
@@ -101,7 +101,7 @@ export async function startDaemon(machine: Machine, socketPath: string, args: st
     generation?.programs,
   );
   const tail = (): string => readFileSync(join(machine.dir, 'dockerd.log'), 'utf8').split('\n').slice(-8).join('\n');
-  await until('dockerd answers', 30, async () => {
+  await until('dockerd answers', 120, async () => {
     if (!existsSync(`/proc/${pid}`)) throw new Hopeless(`dockerd ended: ${tail()}`);
     return callEngine(socketPath, 'GET', '/_ping');
   });
@@ -111,7 +111,7 @@ export async function startDaemon(machine: Machine, socketPath: string, args: st
 async function ensureSwarm(machine: Machine, socketPath: string): Promise<void> {
   const info = await callEngine<{ Swarm?: { LocalNodeState?: string } }>(socketPath, 'GET', '/info');
   if (info.Swarm?.LocalNodeState !== 'inactive') {
-    await until('the swarm is in order', 20, async () => (await callEngine<{ Swarm?: { ControlAvailable?: boolean } }>(socketPath, 'GET', '/info')).Swarm?.ControlAvailable);
+    await until('the swarm is in order', 120, async () => (await callEngine<{ Swarm?: { ControlAvailable?: boolean } }>(socketPath, 'GET', '/info')).Swarm?.ControlAvailable);
     return;
   }
   // Swarm's gateway bridge is found by its network's name: made before, its link has a name of our own, so that engines do not meet on it.

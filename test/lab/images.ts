@@ -101,13 +101,13 @@ export async function pushImage(image: TestImage, target: PushTarget): Promise<v
   const send = (method: string, url: URL, headers: Record<string, string>, body?: Buffer): Promise<{ status: number; location: string | undefined; text: string }> =>
     new Promise((resolve, reject) => {
       const request = url.protocol === 'https:' ? httpsRequest : httpRequest;
-      const sent = request(url, { method, headers: { ...authorization, 'content-length': String(body?.length ?? 0), ...headers }, agent: false, timeout: 30_000, ...(target.ca ? { ca: target.ca } : {}) }, (response) => {
+      const sent = request(url, { method, headers: { ...authorization, 'content-length': String(body?.length ?? 0), ...headers }, agent: false, timeout: 120_000, ...(target.ca ? { ca: target.ca } : {}) }, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
         response.on('end', () => resolve({ status: response.statusCode ?? 0, location: response.headers.location, text: Buffer.concat(chunks).toString() }));
       });
-      sent.on('timeout', () => sent.destroy(new Error(`${method} ${url.pathname}: no answer in 30 s`)));
+      sent.on('timeout', () => sent.destroy(new Error(`${method} ${url.pathname}: no answer in 120 s`)));
       sent.on('error', reject);
       sent.end(body);
     });

@@ -42,7 +42,7 @@ export class Machine {
     holder.unref();
     if (holder.pid === undefined) throw new Error('unshare did not start');
     const holderPid = holder.pid;
-    const init = await until(`machine ${name} starts`, 10, () => childrenOf(holderPid)[0]);
+    const init = await until(`machine ${name} starts`, 60, () => childrenOf(holderPid)[0]);
     const madeEtcDocker = !existsSync('/etc/docker');
     if (madeEtcDocker) mkdirSync('/etc/docker');
     const state: MachineState = { processes: [identify(holderPid)!], cgroup: `gantry-lab-${basename(dir).replace(/[^\w-]/g, '')}-${holderPid}`, links: [], madeEtcDocker };
@@ -106,7 +106,7 @@ export class Machine {
       this.state.processes.push(id);
       this.save();
     }
-    return until(`${file} runs`, 10, () => childrenOf(pid)[0]);
+    return until(`${file} runs`, 60, () => childrenOf(pid)[0]);
   }
 
   /** Tells that a link in the host's network is this machine's to remove. */
@@ -139,7 +139,7 @@ export class Machine {
     const first = inside.map((pid) => identify(pid)).find((id) => id !== null);
     for (const id of [...state.processes].reverse()) await end(id);
     // The namespace's first process goes last, when all others are dead.
-    if (first) await until('the machine is off', 15, () => !isAlive(first));
+    if (first) await until('the machine is off', 60, () => !isAlive(first));
     for (const link of state.links) await run(binary('ip'), ['link', 'del', link]).catch(() => 'gone already');
     for (const root of cgroupRoots()) await removeCgroup(join(root, state.cgroup));
     if (state.madeEtcDocker && existsSync('/etc/docker') && readdirSync('/etc/docker').length === 0) rmdirSync('/etc/docker');
@@ -155,7 +155,7 @@ function cgroupRoots(): string[] {
 async function removeCgroup(dir: string): Promise<void> {
   if (!existsSync(dir)) return;
   for (const entry of readdirSync(dir, { withFileTypes: true })) if (entry.isDirectory()) await removeCgroup(join(dir, entry.name));
-  await until(`cgroup ${dir} is empty`, 10, () => {
+  await until(`cgroup ${dir} is empty`, 60, () => {
     rmdirSync(dir);
     return true;
   });

@@ -114,7 +114,7 @@ async function makeNetwork(dir: string): Promise<Network> {
   const ip = binary('ip');
   const inSwitch = (...args: string[]): Promise<string> => run(binary('nsenter'), ['--target', String(id.pid), '--net', '--', ...args]);
   const own = await run('readlink', ['/proc/self/ns/net']);
-  await until('the switch has a network of its own', 10, async () => isAlive(id) && (await run('readlink', [`/proc/${id.pid}/ns/net`])) !== own);
+  await until('the switch has a network of its own', 60, async () => isAlive(id) && (await run('readlink', [`/proc/${id.pid}/ns/net`])) !== own);
   await run(ip, ['link', 'add', uplink, 'type', 'veth', 'peer', 'name', 'up0', 'netns', String(id.pid)]);
   await run(ip, ['addr', 'add', `${prefix}.1/24`, 'dev', uplink]);
   await run(ip, ['link', 'set', uplink, 'up']);
@@ -165,5 +165,5 @@ async function makeSwarm(nodes: LabNode[]): Promise<void> {
   await first.call('POST', '/swarm/init', { ListenAddr: `${first.address}:2377`, AdvertiseAddr: first.address, DefaultAddrPool: [pool], SubnetSize: 24, Spec: { Dispatcher: { HeartbeatPeriod: 1_000_000_000 } } });
   const swarm = await first.call<{ JoinTokens: { Worker: string } }>('GET', '/swarm');
   await Promise.all(others.map((node) => node.call('POST', '/swarm/join', { ListenAddr: `${node.address}:2377`, AdvertiseAddr: node.address, RemoteAddrs: [`${first.address}:2377`], JoinToken: swarm.JoinTokens.Worker })));
-  await until('all nodes are ready', 30, async () => (await first.call<{ Status: { State: string } }[]>('GET', '/nodes')).filter((node) => node.Status.State === 'ready').length === nodes.length);
+  await until('all nodes are ready', 120, async () => (await first.call<{ Status: { State: string } }[]>('GET', '/nodes')).filter((node) => node.Status.State === 'ready').length === nodes.length);
 }

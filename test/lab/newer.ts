@@ -49,7 +49,7 @@ function fetchPackages(): string | null {
   try {
     const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', APT_CONFIG: writeAptConfig(work) };
     const apt = (file: string, argv: string[]): { ok: boolean; stdout: string; stderr: string } => {
-      const { status, stdout, stderr, error } = spawnSync(file, argv, { cwd: work, env, encoding: 'utf8', timeout: 180_000, killSignal: 'SIGKILL' });
+      const { status, stdout, stderr, error } = spawnSync(file, argv, { cwd: work, env, encoding: 'utf8', timeout: 600_000, killSignal: 'SIGKILL' });
       return { ok: status === 0, stdout, stderr: error ? error.message : stderr };
     };
     const updated = apt('apt-get', ['-q', 'update']);
@@ -96,7 +96,7 @@ function writeAptConfig(work: string): string {
   const file = join(work, 'apt.conf');
   writeFileSync(file, `${[
     `Dir::State "${work}/state";`, `Dir::State::status "${work}/state/status";`, `Dir::Cache "${work}/cache";`, `Dir::Etc::sourcelist "${work}/sources.list";`, `Dir::Etc::sourceparts "${work}/empty";`,
-    `Dir::Etc::preferencesparts "${work}/empty";`, `Dir::Etc::parts "${work}/empty";`, 'Dir::Etc::main "/dev/null";', 'APT::Sandbox::User "";', 'Acquire::Languages "none";', 'Acquire::Retries "2";', 'APT::Update::Error-Mode "any";', ...network,
+    `Dir::Etc::preferencesparts "${work}/empty";`, `Dir::Etc::parts "${work}/empty";`, 'Dir::Etc::main "/dev/null";', 'APT::Sandbox::User "";', 'Acquire::Languages "none";', 'Acquire::Retries "5";', 'APT::Update::Error-Mode "any";', ...network,
   ].join('\n')}\n`, { mode: 0o600 });
   return file;
 }

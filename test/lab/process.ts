@@ -3,10 +3,10 @@ import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
-/** Runs a program to its end (at most 30 s) and answers its output; throws with its error text. */
+/** Runs a program to its end (at most 120 s) and answers its output; throws with its error text. */
 export function run(file: string, args: string[], options: ExecFileOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile(file, args, { timeout: 30_000, ...options, encoding: 'utf8' }, (error, stdout, stderr) => {
+    execFile(file, args, { timeout: 120_000, ...options, encoding: 'utf8' }, (error, stdout, stderr) => {
       if (error) reject(new Error(`${file} ${args.join(' ')}: ${String(stderr).trim() || error.message}`));
       else resolve(String(stdout));
     });
@@ -68,7 +68,7 @@ export function isAlive(id: ProcessId): boolean {
 }
 
 /** Kills the very process, if it is still there, and waits until it is gone. */
-export async function end(id: ProcessId, signal: NodeJS.Signals = 'SIGKILL', seconds = 15): Promise<void> {
+export async function end(id: ProcessId, signal: NodeJS.Signals = 'SIGKILL', seconds = 60): Promise<void> {
   if (!isAlive(id)) return;
   process.kill(id.pid, signal);
   await until(`process ${id.pid} ends`, seconds, () => !isAlive(id));

@@ -33,7 +33,7 @@ export async function startRegistry(options: { dir: string; address?: string; po
   const id = child.pid === undefined ? null : identify(child.pid);
   if (!id) throw new Error('docker-registry did not start');
   const host = `${address}:${port}`;
-  await until('the registry listens', 15, () => {
+  await until('the registry listens', 60, () => {
     if (!isAlive(id)) throw new Error(`docker-registry ended; see ${join(dir, 'registry.log')}`);
     return new Promise<boolean>((resolve) => {
       const socket = connect(port, address, () => {

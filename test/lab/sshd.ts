@@ -54,7 +54,7 @@ export async function startSshd({ dir, settings = [] }: { dir: string; settings?
   child.unref();
   const id = child.pid === undefined ? null : identify(child.pid);
   if (!id) throw new Error('sshd did not start');
-  await until('sshd listens', 30, () => {
+  await until('sshd listens', 60, () => {
     if (!isAlive(id)) throw new Error(`sshd ended: ${readFileSync(join(dir, 'sshd.log'), 'utf8')}`);
     return new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1', () => {
@@ -79,7 +79,7 @@ export async function startSshd({ dir, settings = [] }: { dir: string; settings?
   const user = userInfo().username;
   return {
     port, user, key: own.secret, otherKey: other.secret, hostKeys: { ed25519: ed25519.line, ecdsa: ecdsa.line }, authorize, cut,
-    signIns: () => childrenOf(id.pid).length,
+    signIns: () => childrenOf(id.pid).filter((pid) => identify(pid) !== null).length,
     address: (path) => `ssh://${user}@127.0.0.1:${port}${path}`,
     fingerprint: async (line) => {
       const file = join(dir, 'shown.pub');

@@ -11,7 +11,7 @@ interface Options {
   env?: Record<string, string>;
   cwd?: string;
   input?: string;
-  /** It is killed after this time. Default 60. */
+  /** It is killed after this time. Default 120. */
   seconds?: number;
 }
 
@@ -20,7 +20,7 @@ interface Options {
  * where programs and the user's configuration are.
  */
 export function tryProgram(file: string, argv: string[], options: Options = {}): Promise<Ended> {
-  const { seconds = 60, cwd, input = '' } = options;
+  const { seconds = 120, cwd, input = '' } = options;
   const kept = Object.entries(process.env).filter(([name]) => /^(PATH|HOME|LANG|(npm_config|https?|no|all)_.*|(HTTPS?|NO|ALL)_PROXY|NODE_EXTRA_CA_CERTS)$/.test(name) && name !== 'npm_config_prefix');
   return new Promise((resolve, reject) => {
     const child = spawn(file, argv, { env: { ...Object.fromEntries(kept), ...options.env }, ...(cwd === undefined ? {} : { cwd }), stdio: 'pipe' });

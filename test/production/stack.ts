@@ -143,7 +143,7 @@ export class ProductionStack {
   async up(): Promise<void> {
     const { code, stdout, stderr } = await this.runCompose(['up', '-d']);
     if (code !== 0) throw new Error(`compose up ended with ${code}:\n${stdout}\n${stderr}\n${await this.logs()}`);
-    await until('all services are healthy', 120, async () => {
+    await until('all services are healthy', 300, async () => {
       const containers = await this.containers();
       const services = Object.keys(containers).filter((name) => name !== 'migrate');
       return services.length === 9 && services.every((name) => containers[name]!.State.Health?.Status === 'healthy');
@@ -200,13 +200,13 @@ export class ProductionStack {
     const data = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const headers = { ...(this.token ? { authorization: `Bearer ${this.token}` } : {}), ...(data ? { 'content-type': 'application/json', 'content-length': String(data.length) } : {}) };
     return new Promise((resolve, reject) => {
-      const call = request({ host: this.address, method, path, headers, ca: this.secret('tls.crt'), agent: false, timeout: 30_000 }, (response) => {
+      const call = request({ host: this.address, method, path, headers, ca: this.secret('tls.crt'), agent: false, timeout: 120_000 }, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
         response.on('end', () => resolve({ status: response.statusCode ?? 0, bytes: Buffer.concat(chunks), isJson: /json/.test(response.headers['content-type'] ?? '') }));
       });
-      call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer in 30 s`)));
+      call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer in 120 s`)));
       call.on('error', reject);
       call.end(data);
     });

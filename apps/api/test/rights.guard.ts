@@ -155,7 +155,7 @@ describe('every route for every role, on one’s own, on others’ and on nothin
       decide(...question);
       if (dry) throw requestProblem('precondition-failed', { detail: 'let through' });
     };
-  }, 120_000);
+  }, 300_000);
   afterAll(async () => harness.close());
 
   /** The rule, from the published catalogue and the manual alone: may this actor do that there? */

@@ -111,7 +111,7 @@ describe('secrets', () => {
     canaries.set(adminPassword, 'the admin’s password');
     token = String((await send('POST', '/sessions', { body: { username: 'admin', password: adminPassword } })).body['token']);
     canaries.set(token, 'the admin’s session');
-  }, 120_000);
+  }, 300_000);
   afterAll(async () => harness?.close());
 
   /** A secret that nobody would guess, and that looks like nothing else. */
@@ -260,7 +260,7 @@ describe('secrets', () => {
     const generated = await send('POST', '/signing-keys', { body: { name: 'ci', account: 'admin', generate: true } });
     expect(generated.status).toBe(201);
     expect(JSON.stringify(generated.body)).not.toMatch(/PRIVATE KEY/);
-  }, 120_000);
+  }, 300_000);
 
   it('are sent to every route that has a field for one, in requests that are refused', async () => {
     for (const route of routes) {
@@ -278,7 +278,7 @@ describe('secrets', () => {
       await send(route.options.method, `${path}?password=${canary(`${name}, in the address`)}`, { route: route.path.replace('/api/v1', ''), headers, body: make() });
     }
     expect(canaries.size).toBeGreaterThan(80);
-  }, 120_000);
+  }, 300_000);
 
   it('are read back by nothing', async () => {
     const audit = harness.app.get(Audit);
@@ -303,5 +303,5 @@ describe('secrets', () => {
       for (const { where, text } of everywhere) if (forms.some((form) => text.includes(form))) leaks.push(`${what}: in ${where}: ${text.slice(0, 300)}`);
     }
     expect(leaks).toEqual([]);
-  }, 120_000);
+  }, 300_000);
 });

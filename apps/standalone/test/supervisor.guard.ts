@@ -33,7 +33,16 @@ afterEach(() => {
   rmSync(home, { recursive: true, force: true });
 });
 
-async function until(what: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
+/** Kills what may have ended meanwhile, or been ended by the product. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+async function until(what: () => boolean | Promise<boolean>, seconds = 60): Promise<void> {
   for (const deadline = Date.now() + seconds * 1000; !(await what()); await wait(20)) {
     if (Date.now() > deadline) throw new Error(`not so after ${seconds} s: ${String(what)}`);
   }
@@ -92,7 +101,7 @@ describe('children', () => {
     process.kill(child.pid, 'SIGKILL');
     await until(() => deaths.length > 0);
     expect(deaths).toEqual(['sleeper']);
-    for (const each of listProcesses().filter((member) => member.session === child.pid)) process.kill(each.pid, 'SIGKILL');
+    for (const each of listProcesses().filter((member) => member.session === child.pid)) kill(each.pid);
   });
 
   it('ends the orphan of an earlier run, with a record or without', async () => {
@@ -121,7 +130,7 @@ describe('children', () => {
     expect(other.isRunning()).toBe(false);
     expect(changed.adopted).toBe(false);
     await last.stopAll();
-    for (const pid of processesOf(home)) process.kill(pid, 'SIGKILL');
+    for (const pid of processesOf(home)) kill(pid);
   });
 
   it('leaves a process alone that merely has the recorded pid', async () => {
@@ -292,7 +301,8 @@ withEngine('an engine of our own', () => {
     expect(await getEngineInfo(three.endpoint)).toMatchObject({ id: info.id, swarmState: 'active', isManager: true });
     await three.stop();
     await until(() => processesOf(home).length === 0);
-    expect(traces()).toEqual(before);
+    // The kernel takes links away in its own time.
+    await until(() => JSON.stringify(traces()) === JSON.stringify(before)).catch(() => expect(traces()).toEqual(before));
   });
 
   it('works from a home whose path is too long for a socket', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { auditEntities } from '@gantry/audit';
 import { anonymous, Clock, Db, makeContext, uuidv7, type Context } from '@gantry/platform';
-import { eventually, openTestDatabase, testConfig, testContext, testLogger, type TestDatabase } from '@gantry/platform/testing';
+import { Delays, eventually, openTestDatabase, testConfig, testContext, testLogger, type TestDatabase } from '@gantry/platform/testing';
 import { migrations } from '../../../migrations';
 import { accessEntities, accountRef, operations, type ResourceRef } from '@gantry/access';
 import { contextOf, makeAccess, makeUser, type AccessStack } from '../testing';
@@ -139,6 +139,7 @@ describe('access', () => {
         const repository = await placeRepository(acme.id);
         const mine = (operation: 'repository:view' | 'repository:push'): boolean => stack.access.can(ann.ctx, operation, repository).allowed;
         const theirs = (operation: 'repository:view' | 'repository:push'): boolean => other.access.can(ann.ctx, operation, repository).allowed;
+        const delays = new Delays();
         expect(mine('repository:view')).toBe(false);
 
         const steps: [string, () => Promise<unknown>, boolean, boolean][] = [
@@ -153,13 +154,14 @@ describe('access', () => {
         for (const [what, step, views, pushes] of steps) {
           await step();
           expect([what, mine('repository:view'), mine('repository:push')]).toEqual([what, views, pushes]);
-          await eventually(`the other process sees: ${what}`, () => theirs('repository:view') === views && theirs('repository:push') === pushes, 1);
+          await delays.until(`the other process sees: ${what}`, () => theirs('repository:view') === views && theirs('repository:push') === pushes);
         }
         await stack.accounts.addMember(ctx, 'acme', 'ann', 'member');
-        await eventually('seen', () => theirs('repository:view'), 1);
+        await delays.until('seen', () => theirs('repository:view'));
         await stack.accounts.update(ctx, 'ann', ann.account.version, { active: false });
         expect(mine('repository:view')).toBe(false);
-        await eventually('the deactivation is seen', () => !theirs('repository:view'), 1);
+        await delays.until('the deactivation is seen', () => !theirs('repository:view'));
+        expect(delays.fastest).toBeLessThan(1);
       } finally {
         await other.close();
         await db.close();
@@ -186,7 +188,7 @@ describe('access', () => {
         const expected = answers(fresh);
         await fresh.close();
         expect(expected).toContain(true);
-        for (const one of [stack, other]) await eventually('the same answers', () => JSON.stringify(answers(one)) === JSON.stringify(expected), 2);
+        for (const one of [stack, other]) await eventually('the same answers', () => JSON.stringify(answers(one)) === JSON.stringify(expected));
       } finally {
         await other.close();
         await db.close();
@@ -220,7 +222,7 @@ describe('access', () => {
       const other = await makeAccess(db, { clock });
       const ann = await makeUser(stack, 'ann');
       const repository = await placeRepository(ann.account.id);
-      await eventually('seen', () => other.access.can(ann.ctx, 'repository:push', repository).allowed, 2);
+      await eventually('seen', () => other.access.can(ann.ctx, 'repository:push', repository).allowed);
       await other.close();
       await db.close();
       await expect(other.access.refresh(ctx)).rejects.toThrow();
@@ -285,11 +287,11 @@ describe('access', () => {
       try {
         const ann = await makeUser(stack, 'ann');
         const { token } = await stack.sessions.signIn(visitor(), { username: 'ann', password: ann.password });
-        await eventually('the other process knows her', () => other.authenticator.bearer(visitor(), token), 2);
+        await eventually('the other process knows her', () => other.authenticator.bearer(visitor(), token));
         expect(await other.authenticator.basic(visitor(), 'ann', ann.password)).not.toBeNull();
         await stack.accounts.update(ctx, 'ann', ann.account.version, { active: false });
         expect(await stack.authenticator.bearer(visitor(), token)).toBeNull();
-        await eventually('void there too', async () => (await other.authenticator.bearer(visitor(), token)) === null, 1);
+        await eventually('void there too', async () => (await other.authenticator.bearer(visitor(), token)) === null);
         expect(await other.authenticator.basic(visitor(), 'ann', ann.password)).toBeNull();
       } finally {
         await other.close();

@@ -27,7 +27,7 @@ describe('an Active Directory domain', () => {
   beforeAll(async () => {
     samba = await startSamba({ people, groups });
     world = await makeWorld({ settings: samba.settings }, { peopleBase: samba.peopleBase });
-  }, 120_000);
+  }, 300_000);
   afterAll(async () => {
     await world?.close();
     await samba?.close();

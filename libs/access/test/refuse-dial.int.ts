@@ -24,12 +24,12 @@ it('leaves no connection behind where a socket is refused as it is announced', a
     unsubscribe('net.client.socket', onSocket);
   }
   try {
-    await eventually('both sockets are closed', () => closed === 2, 5);
+    await eventually('both sockets are closed', () => closed === 2, 30);
     // What was dialled reaches the server, if at all, before a connection that is made afterwards.
     const last = connect(port, '127.0.0.1');
-    await eventually('the last connection is the only one', () => !last.connecting && open.size === 1, 5);
+    await eventually('the last connection is the only one', () => !last.connecting && open.size === 1, 30);
     last.destroy();
-    await eventually('all are closed', () => open.size === 0, 5);
+    await eventually('all are closed', () => open.size === 0, 30);
   } finally {
     for (const socket of open) socket.destroy();
     await new Promise((resolve) => server.close(resolve));

@@ -117,7 +117,7 @@ export async function startSamba(data: { people: DomainPerson[]; groups: DomainG
       usernameAttribute: 'sAMAccountName', filter: '(objectClass=user)', timeoutSeconds: 30, ...changes,
     });
     const asAdmin: Samba['asAdmin'] = async (work) => {
-      const client = new Client({ url: `ldaps://${inside}`, timeout: 10_000, connectTimeout: 2_000, tlsOptions: { ca: authority.pem } });
+      const client = new Client({ url: `ldaps://${inside}`, timeout: 60_000, connectTimeout: 10_000, tlsOptions: { ca: authority.pem } });
       try {
         await client.bind(settings().bindDn, adminPassword);
         return await work(client);
@@ -125,7 +125,7 @@ export async function startSamba(data: { people: DomainPerson[]; groups: DomainG
         await client.unbind();
       }
     };
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + 180_000;
     for (;;) {
       const answer = await asAdmin(() => Promise.resolve(null)).catch((error: unknown) => error);
       if (answer === null) break;
@@ -203,7 +203,7 @@ async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   child.kill('SIGTERM');
-  const impatient = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  const impatient = setTimeout(() => child.kill('SIGKILL'), 60_000);
   await exited;
   clearTimeout(impatient);
 }

@@ -305,9 +305,9 @@ async function launch(configFile: string, listen: string, logFile: string, url: 
   let ended = false;
   process.once('exit', () => (ended = true));
   process.once('error', () => (ended = true));
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
-    const client = new Client({ url, timeout: 1000, connectTimeout: 1000 });
+    const client = new Client({ url, timeout: 5_000, connectTimeout: 5_000 });
     try {
       await client.bind(rootDn, rootPassword);
       return process;
@@ -328,7 +328,7 @@ async function end(process: ChildProcess): Promise<void> {
   if (process.exitCode !== null || process.signalCode !== null) return;
   const exited = new Promise<void>((resolve) => process.once('exit', () => resolve()));
   process.kill('SIGTERM');
-  const impatient = setTimeout(() => process.kill('SIGKILL'), 10_000);
+  const impatient = setTimeout(() => process.kill('SIGKILL'), 60_000);
   await exited;
   clearTimeout(impatient);
 }

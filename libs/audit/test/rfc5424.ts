@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 
 /** A message as RFC 5424's grammar takes it apart. */
@@ -83,6 +84,8 @@ export class SyslogReceiverStandIn {
   connections = 0;
   mostOpen = 0;
   private readonly open = new Set<TLSSocket>();
+  /** With those on which nobody has shown a certificate yet. */
+  private readonly sockets = new Set<Socket>();
   private server: Server | null = null;
   port = 0;
 
@@ -92,6 +95,7 @@ export class SyslogReceiverStandIn {
     const { cert, key, clientCa } = this.options;
     const server = createServer({ cert, key, minVersion: 'TLSv1.2', ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }) }, (socket) => this.take(socket));
     server.on('tlsClientError', () => undefined);
+    server.on('connection', (socket) => this.sockets.add(socket.once('close', () => this.sockets.delete(socket))));
     await new Promise<void>((resolve) => server.listen(this.port, '127.0.0.1', resolve));
     const address = server.address();
     this.port = typeof address === 'object' && address ? address.port : 0;
@@ -100,8 +104,9 @@ export class SyslogReceiverStandIn {
 
   /** Ends as a process that is killed does: nothing is said to whoever is connected. */
   async kill(): Promise<void> {
-    for (const socket of this.open) socket.destroy();
-    await new Promise<void>((resolve) => (this.server ? this.server.close(() => resolve()) : resolve()));
+    const over = new Promise<void>((resolve) => (this.server ? this.server.close(() => resolve()) : resolve()));
+    for (const socket of [...this.open, ...this.sockets]) socket.destroy();
+    await over;
     this.server = null;
   }
 

@@ -173,7 +173,7 @@ it('takes what was there for a baseline, and follows what comes, flagged within 
 }, 300_000);
 
 it('never flags what was made through Gantry, though its tasks, nameless volumes and images come with it', async () => {
-  Object.assign(house.watcher.patience, { settleMillis: 0, refusedMillis: 0 });
+  Object.assign(house.watcher.patience, { settleMillis: 0, refusedMillis: 0, arrivingMillis: 600_000 });
   await engine.call('POST', `/images/create?fromImage=${encodeURIComponent(pulled)}`);
   const web = await owned('container', 'own', () => run('own', { Volumes: { '/data': {} } }, pulled));
   const shop = await owned('service', 'own-service', () => serve('own-service', { Replicated: { Replicas: 2 } }));
@@ -208,7 +208,7 @@ it('never flags what was made through Gantry, though its tasks, nameless volumes
   for (let round = 0; round < 3; round += 1) await look();
   const names = (await all()).filter(({ state }) => state === 'flagged').map(({ name }) => name).sort();
   expect(names).toEqual(['forged', 'raw', 'raw-config', 'raw-network', 'raw-secret', 'raw-service', `${registry.host}/acme/web:1`].sort());
-}, 120_000);
+}, 300_000);
 
 it('remembers images that were made through the gateway as long as they are there, and takes no others for them', async () => {
   const { Swarm: { NodeID: nodeId } } = await call<{ Swarm: { NodeID: string } }>('GET', '/info');
@@ -234,7 +234,7 @@ it('remembers images that were made through the gateway as long as they are ther
   expect((await find(made))?.state).toBe('flagged');
   for (const name of ['made', 'beside']) await call('DELETE', `/images/${name}:1`);
   await look();
-}, 120_000);
+}, 300_000);
 
 it('stops what is flagged where the cluster says so, nothing else, and brings it back as it was', async () => {
   const known = await run('known');
@@ -274,7 +274,7 @@ it('stops what is flagged where the cluster says so, nothing else, and brings it
   await look();
   expect((await container(raw)).State.Running).toBe(true);
   expect(await audited('cluster.release')).toHaveLength(4);
-}, 120_000);
+}, 300_000);
 
 it('stops nothing where so much is unknown at once that rather the records are wrong, until somebody says so', async () => {
   for (let round = 0; round < 2; round += 1) await look();
@@ -316,7 +316,7 @@ it('stops nothing where so much is unknown at once that rather the records are w
   await look();
   expect(await running(more)).toBe(0);
   for (const id of [...restored.filter((each) => each !== kept), later, ...more]) await engine.call('DELETE', `/v1.41/containers/${id}?force=1`).catch(() => undefined);
-}, 120_000);
+}, 300_000);
 
 it('changes nothing while the database does not answer', async () => {
   const id = await run('unlucky');

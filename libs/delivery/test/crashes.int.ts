@@ -98,7 +98,7 @@ describe('a worker that dies before or after each external call', () => {
     for (const step of ['verify', 'observe', 'networks', 'configs', 'secrets', 'pull-credential', 'services', 'watch']) {
       for (const when of ['before', 'after']) expect(points.some((point) => point.startsWith(`${step} ${when}`))).toBe(true);
     }
-  }, 400_000);
+  }, 1_200_000);
 
   it('leaves what finishes an update that creates, changes, removes and prunes', async () => {
     let expected: Stack | null = null;
@@ -120,7 +120,7 @@ describe('a worker that dies before or after each external call', () => {
     }
     expect(expected).toMatchObject({ services: [['S_web', expect.anything(), ['S_token'], ['S_page']]], credentials: 1 });
     for (const step of ['services', 'remove', 'watch']) for (const when of ['before', 'after']) expect(points.some((point) => point.startsWith(`${step} ${when}`))).toBe(true);
-  }, 400_000);
+  }, 1_200_000);
 
   it('leaves what finishes a rollback', async () => {
     const points: string[] = [];
@@ -144,7 +144,7 @@ describe('a worker that dies before or after each external call', () => {
       points.push(point);
     }
     for (const step of ['observe', 'services', 'prune']) for (const when of ['before', 'after']) expect(points.some((point) => point.startsWith(`${step} ${when}`))).toBe(true);
-  }, 400_000);
+  }, 1_200_000);
 });
 
 /** Runs until the first look at the services, dies there, and cancels. */

@@ -170,7 +170,8 @@ describe('deploying', () => {
   });
 
   it('cancels: what waits is dropped, what runs is undone', async () => {
-    const { application, environment, stack } = await pair('cancelled');
+    // Watched for long enough to be cancelled meanwhile.
+    const { application, environment, stack } = await pair('cancelled', compose('1').replaceAll('monitor: 500ms', 'monitor: 10s'));
     const waiting = await house.deployments.create(house.admin, { application, environment });
     expect((await house.deployments.cancel(house.admin, waiting.id)).state).toBe('cancelled');
     const running = await house.deployments.create(house.admin, { application, environment });

@@ -76,7 +76,7 @@ export async function openHouse(overrides: Partial<Config> = {}): Promise<House>
   const dir = mkdtempSync(join(tmpdir(), 'gd-'));
   const entities = [...auditEntities, ...accessEntities, ...registryEntities, ...clustersEntities, ...trustEntities, ...deliveryEntities];
   const [engine, lab, distribution, test] = await Promise.all([startEngine({ dir: join(dir, 'e') }), startRegistry({ dir: join(dir, 'r') }), startDistribution(), openTestDatabase(entities)]);
-  const config = testConfig({ GANTRY_REGISTRY_PUBLIC_HOST: lab.host }, { registryBackendUrl: distribution.url, tokenKeyFile: distribution.keyFile, tokenCertFile: distribution.certFile, deployDeadlineSeconds: 60, ...overrides });
+  const config = testConfig({ GANTRY_REGISTRY_PUBLIC_HOST: lab.host }, { registryBackendUrl: distribution.url, tokenKeyFile: distribution.keyFile, tokenCertFile: distribution.certFile, deployDeadlineSeconds: 240, ...overrides });
   @Global()
   @Module({ imports: [TrustModule, DeliveryModule], providers: [{ provide: ImageAdmission, useExisting: TrustAdmission }, { provide: DigestUse, useExisting: DeliveryUse }, { provide: GatewayImages, useExisting: DeliveryImages }], exports: [ImageAdmission, DigestUse, GatewayImages] })
   class Ports {}
@@ -110,7 +110,7 @@ export async function openHouse(overrides: Partial<Config> = {}): Promise<House>
         await deployments.run(system, { deploymentId: id });
         const found = await deployments.get(system, id);
         return isFinal(found.state) ? found : null;
-      }, 90),
+      }, 280),
     inspect: async (name) => (await engine.call<EngineService[]>('GET', '/v1.41/services')).find(({ Spec }) => Spec.Name === name) ?? null,
     objects: async (stack) => {
       const [services, networks, configs, secrets] = await Promise.all([

@@ -303,7 +303,7 @@ describe('tokens', () => {
     expect(other.verify(token)).not.toBeNull();
     await rooms.accounts.resetPassword(system, 'dave', 'another horse battery');
     expect(tokens.verify(token)).toBeNull();
-    await eventually('the other process knows', () => other.verify(token) === null, 3);
+    await eventually('the other process knows', () => other.verify(token) === null, 30);
   });
 });
 
@@ -312,7 +312,7 @@ test('a second process sees a repository vanish at once', async () => {
   const repository = await made('vanishing');
   expect(await other.get(Repositories).known(system, repository.path)).toMatchObject({ id: repository.id });
   await repositories.delete(alice, repository.id, { force: false });
-  await eventually('it is gone there', async () => (await other.get(Repositories).known(system, repository.path)) === null, 3);
+  await eventually('it is gone there', async () => (await other.get(Repositories).known(system, repository.path)) === null, 9);
 });
 
 test('the storage takes nobody without a token of ours', async () => {

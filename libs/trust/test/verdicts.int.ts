@@ -60,7 +60,7 @@ describe('trust', () => {
     for (const [name, publicKeyPem] of Object.entries(fixtures.keys)) {
       if (name !== 'mallory') keyIds[name] = (await keys.create(owner, { name, account: 'acme', publicKeyPem })).id;
     }
-  }, 120_000);
+  }, 300_000);
 
   afterAll(async () => {
     await rooms?.close();

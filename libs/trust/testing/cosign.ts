@@ -176,7 +176,7 @@ async function writeAptConfig(pin: ToolPin, work: string): Promise<string> {
     'Dir::Etc::main "/dev/null";',
     'APT::Sandbox::User "";',
     'Acquire::Languages "none";',
-    'Acquire::Retries "2";',
+    'Acquire::Retries "5";',
     'APT::Update::Error-Mode "any";',
     ...network,
   ];

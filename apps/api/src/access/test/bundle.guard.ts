@@ -68,7 +68,7 @@ describe('client bundles', () => {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     config.enginePort = (server.address() as AddressInfo).port;
-  }, 120_000);
+  }, 300_000);
   afterAll(async () => {
     server?.closeAllConnections();
     server?.close();
@@ -126,7 +126,7 @@ describe('client bundles', () => {
     writeFileSync(join(at, 'prod.zip'), context.archive);
     for (const how of [`${docker} context import prod prod.zip`, `cat prod.zip | ${docker} context import piped -`]) expect(await shell(how, at)).toMatch(/Successfully imported context/);
     for (const imported of ['prod', 'piped']) expect(await shell(`${docker} --context ${imported} version --format '{{.Server.Version}}'`, at)).toBe(`as admin on ${clusterId}\n`);
-  }, 60_000);
+  }, 300_000);
 
   it('hold a certificate that OpenSSL takes for a client’s, and are on record', async () => {
     const cara = await user('cara');

@@ -31,7 +31,7 @@ describe('trust over HTTP', () => {
     await harness.db.query(testContext(), `insert into clusters_clusters (id, name, endpoint, swarm_id, engine_version, api_version, node_count, state, checked_at, created_at, version)
       values ($1, 'local', '{"kind":"socket","path":"/nowhere"}', 's', '1', '1.41', 1, 'ready', now(), now(), 1)`, [uuidv7()]);
     expect(await send('admin', 'POST', '/environments', { name: 'prod', account: 'acme', cluster: 'local' })).toMatchObject({ status: 201 });
-  }, 120_000);
+  }, 300_000);
 
   afterAll(async () => {
     await harness?.close();
