@@ -121,7 +121,7 @@ describe('BuildKit through the gateway', () => {
     const client = async (name: string): Promise<Client> => new Client(gantry.ready!.gateway, await bundleFiles(await gantry.api(name, `${name} has a long password`)), program);
     ann = await client('ann');
     bob = await client('bob');
-  }, 300_000);
+  }, 600_000);
   afterAll(async () => {
     ann?.remove();
     bob?.remove();
@@ -199,7 +199,7 @@ describe('BuildKit through the gateway', () => {
       const { body } = await api.get<{ items: { id: string; createdAt: string }[] }>('/api/v1/me/certificates');
       const [newest] = [...body.items].sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
       expect((await api.send('DELETE', `/api/v1/me/certificates/${newest!.id}`)).status).toBe(204);
-      await lasting.ended(30);
+      await lasting.ended(60);
       await eventually('it has ended on the engine', () => !runs('sleep', seconds), 60);
     } finally {
       lasting.kill();

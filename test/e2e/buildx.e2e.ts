@@ -94,7 +94,7 @@ suite(`buildx through the gateway${typeof newer === 'string' ? ` (skipped: ${new
       await made('/api/v1/signature-policies', { name: `annes-${cluster}`, environment: `annes-${cluster}`, mode: 'enforce', keys: ['release'] });
     }
     raw.ok(['rmi', '-f', signed, hidden]);
-  }, 300_000);
+  }, 600_000);
   afterAll(async () => {
     for (const each of clients) each.remove();
     raws?.['newer']?.run(['swarm', 'leave', '--force']);
