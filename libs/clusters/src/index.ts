@@ -29,7 +29,7 @@ export { knownVersion } from './gateway/versions';
 export { howPassed, type Way } from './gateway/ways';
 export { ownedKinds, type ClusterOwnership, type ObjectName, type OwnedKind } from './gateway/ownership-index';
 export {
-  dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, swarmForm, type DfOptions, type EngineEvent, type Form, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions,
+  dfFilter, EngineAnswerError, eventsFilter, infoFilter, inspectFilter, listFilter, pruneFilter, redactFilter, swarmForm, Verdicts, type DfOptions, type EngineEvent, type Form, type InfoCounts, type InspectOptions, type ItemPath, type ListOptions,
   type PruneOptions, type UsageKind,
 } from './gateway/answers';
 export { findingKinds, findingStates, type FindingKind, type FindingState } from './findings/compare';

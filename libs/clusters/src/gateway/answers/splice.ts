@@ -31,6 +31,8 @@ export const cut: Plan = { is: 'cut' };
 /** Largest item, in bytes. */
 export const maxItemBytes = 16 * 1024 * 1024;
 const maxKeyBytes = 64 * 1024;
+/** How much is added at least to an item that began in an earlier piece. */
+const leastHeldBytes = 1024;
 
 // Where we are.
 const beforeValue = 0;
@@ -258,10 +260,12 @@ export class Splicer {
       return pos;
     }
     const before = this.heldLength;
-    this.hold(chunk, from, end);
+    // As much again as there is: most of the piece belongs to other items.
+    const to = Math.min(end, from + Math.max(before, leastHeldBytes));
+    this.hold(chunk, from, to);
     const pos = scanner.read(this.held, before, this.heldLength, 0);
     if (pos > maxItemBytes) throw new EngineAnswerError(`an item larger than ${maxItemBytes} bytes`);
-    if (!scanner.ended) return end;
+    if (!scanner.ended) return to;
     this.judge(frame, this.held, 0, pos, false);
     this.heldLength = 0;
     if (this.held.length > 1024 * 1024) this.held = Buffer.alloc(0);
