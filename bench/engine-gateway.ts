@@ -360,6 +360,7 @@ async function besides(product: Product, stage: Stage, rounds: number, wants: (p
   const { ways } = stage;
   const open = async (way: Way, count: number): Promise<Line[]> => Promise.all(Array.from({ length: count }, async () => new Line(await way())));
   const arms: Record<string, () => Promise<number>> = {};
+  const cpu: Record<string, { seconds: number; calls: number }> = {};
   const ping = async (way: Way): Promise<() => Promise<number>> => {
     const [line] = await open(way, 1);
     return async () => {
@@ -374,10 +375,16 @@ async function besides(product: Product, stage: Stage, rounds: number, wants: (p
   };
   const list = async (way: Way, target: string, count: number, atLeast: number): Promise<() => Promise<number>> => {
     const lines = await open(way, 8);
+    const used = way === ways.gateway ? (cpu[target] = { seconds: 0, calls: 0 }) : null;
     if ((JSON.parse((await lines[0]!.read(target)).toString('latin1')) as unknown[]).length < atLeast) throw new Error(`${target} has too few items`);
     return async () => {
+      const before = product.cpuSeconds();
       const begin = performance.now();
       await inParallel(count, 8, (_index, worker) => lines[worker]!.ask('GET', target));
+      if (used) {
+        used.seconds += product.cpuSeconds() - before;
+        used.calls += count;
+      }
       return count / ((performance.now() - begin) / 1000);
     };
   };
@@ -432,6 +439,7 @@ async function besides(product: Product, stage: Stage, rounds: number, wants: (p
   if (wants('lists')) {
     compare('containers', `${containers} containers, c=8`, 'nginx', '/s', 0.9);
     compare('services', `${services.toLocaleString('en-US')} services, c=8`, 'nginx', '/s', 0.9);
+    rows.push({ what: 'CPU of Gantry a list', value: Object.entries(cpu).map(([target, { seconds, calls }]) => `${target.split(/[/?]/)[2]!} ${show((seconds * 1000) / calls, 'ms')}`).join(', ') });
   }
   if (wants('streams')) {
     compare('exec', 'exec stream', 'raw', 'MB/s', 0.6);

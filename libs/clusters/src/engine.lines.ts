@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { Readable, type Duplex } from 'node:stream';
+import { notePassed } from '@gantry/platform';
 import { Client, type Dispatcher } from 'undici';
 import { keptMillis, maxKept } from './engine.agent';
 import { clustersProblem } from './problems';
@@ -147,6 +148,7 @@ class Answering implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(control: Dispatcher.DispatchController, chunk: Buffer): void {
+    notePassed(chunk.length);
     // Never more than the answer's length: the client sees to it.
     if (this.whole) this.whole.body = this.whole.body.length === 0 ? chunk : Buffer.concat([this.whole.body, chunk]);
     else if (!this.body!.push(chunk)) control.pause();

@@ -11,6 +11,7 @@ export * from './page';
 export * from './platform.module';
 export * from './problem';
 export * from './queue';
+export * from './scavenge';
 export * from './schema';
 export * from './secrets';
 export * from './strict-json';

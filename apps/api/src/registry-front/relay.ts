@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream';
+import { notePassed } from '@gantry/platform';
 import { registryProblem, type DistributionClient } from '@gantry/registry';
 
 /** What goes to the storage and what comes back; everything else (credentials, cookies, hop-by-hop headers) stays here. */
@@ -126,6 +127,7 @@ function send(distribution: DistributionClient, request: IncomingMessage, respon
     }
     // Node ends a connection whose timeout runs out, and sets its own once the answer is through.
     request.socket.setTimeout(idleMillis);
+    request.on('data', (chunk: Buffer) => notePassed(chunk.length));
     pipeline(request, upstream, () => {
       // Errors arrive at `upstream` and at `response`; here only the waiting for bytes ends.
       if (!response.writableFinished) request.socket.setTimeout(0);
@@ -152,6 +154,7 @@ function reply(answer: IncomingMessage, request: IncomingMessage, response: Serv
   response.flushHeaders();
   request.socket.setTimeout(idleMillis);
   return new Promise((resolve) => {
+    answer.on('data', (chunk: Buffer) => notePassed(chunk.length));
     // A stream that breaks off has ended the connection: the length told before says that something is missing.
     pipeline(answer, response, () => resolve());
   });
