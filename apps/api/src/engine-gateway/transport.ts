@@ -2,7 +2,7 @@ import { STATUS_CODES, type ClientRequest, type IncomingHttpHeaders, type Incomi
 import type { Socket } from 'node:net';
 import { Readable, type Duplex, type Transform, type Writable } from 'node:stream';
 import { clustersProblem, knownVersion, type Passage, type RawAnswer, type RawEngine, type WholeAnswer } from '@gantry/clusters';
-import { Problem } from '@gantry/platform';
+import { notePassed, Problem } from '@gantry/platform';
 import { BuildControl, type AskBuild } from './build-control';
 import { ClientSession } from './build-session';
 
@@ -39,6 +39,9 @@ const maxGatheredBytes = 16 * 1024;
 const unreadMillis = 2_000;
 /** What may wait for a caller who is slower than the engine. */
 const maxWaitingBytes = 512 * 1024;
+/** What goes on as it is, and for how long less than that may wait for more right behind a write: each one is encrypted and sent by itself. */
+const parcelBytes = 32 * 1024;
+const parcelMillis = 1;
 /** Reads over which an engine may sit for minutes: it walks file systems, or asks registries. */
 const slowRead = /^\/v1\.\d+\/(?:system\/df|images\/search|distribution\/|containers\/[^/?]+\/(?:changes|top))|[?&]size=1/;
 /** What a connection fails with that the engine ended while nothing was asked on it. */
@@ -358,6 +361,7 @@ function send(upstream: ClientRequest, input: IncomingMessage | null, { body, up
   input.once('close', () => {
     if (!input.complete) upstream.destroy(new Error('the caller broke off'));
   });
+  input.on('data', (chunk: Buffer) => notePassed(chunk.length));
   // Not `pipeline`: an engine that has answered and takes no more must not take the caller's connection with it.
   if (upload) upload(input).on('error', (error) => upstream.destroy(error)).pipe(upstream);
   else input.pipe(upstream);
@@ -506,20 +510,34 @@ function pour(answer: Readable, filter: Transform | null, request: IncomingMessa
 
 /**
  * As `pipe`, but lets more wait in the sink before it holds the source up (with the mark that sockets have, each chunk would wait for the one
- * before to be encrypted and written), and writes at once what comes at once: an engine sends each line of a log in a chunk of its own.
+ * before to be encrypted and written), and writes together what comes together: an engine sends each line of a log in a chunk of its own. What
+ * comes after a pause goes on at once; what follows right behind a write waits a moment for more, unless it is much already.
  */
 function pump(source: Readable, sink: Writable, end: () => void): void {
   let chunks: Buffer[] = [];
+  let waiting = 0;
+  let wroteAt = 0;
+  let later: NodeJS.Timeout | null = null;
   const flush = (): void => {
+    if (later) clearTimeout(later);
+    later = null;
     if (chunks.length === 0) return;
-    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, waiting);
     chunks = [];
-    if (sink.destroyed || sink.write(bytes) || sink.writableLength < maxWaitingBytes) return;
+    waiting = 0;
+    if (sink.destroyed) return;
+    wroteAt = performance.now();
+    if (sink.write(bytes) || sink.writableLength < maxWaitingBytes) return;
     source.pause();
     sink.once('drain', () => source.resume());
   };
   source.on('data', (chunk: Buffer) => {
-    if (chunks.push(chunk) === 1) process.nextTick(flush);
+    waiting += chunk.length;
+    const isFirst = chunks.push(chunk) === 1;
+    if (waiting >= parcelBytes) flush();
+    else if (!isFirst) return;
+    else if (performance.now() - wroteAt >= parcelMillis) process.nextTick(flush);
+    else later = setTimeout(flush, parcelMillis);
   });
   source.once('end', () => {
     flush();
@@ -655,6 +673,7 @@ function join(client: Socket, engine: Duplex, limits: TransportLimits): Promise<
       over();
       return;
     }
+    for (const side of [client, engine]) side.on('data', (chunk: Buffer) => notePassed(chunk.length));
     client.pipe(engine);
     pump(engine, client, () => client.end());
     // All that the engine had to say is out: nothing that still comes would be heard.

@@ -266,6 +266,31 @@ describe('answers', () => {
     expect(await raw.all()).toContain('{"StatusCode":0}');
   });
 
+  it('hands on lines that come one by one together, and the one after a pause at once', async () => {
+    const lines = 2_000;
+    let begun = 0;
+    engine.answer = (_request, response) => {
+      response.flushHeaders();
+      let line = 0;
+      const next = (): void => {
+        begun ||= performance.now();
+        response.write(`line ${line}\n`);
+        line += 1;
+        if (line < lines) setImmediate(next);
+      };
+      next();
+    };
+    const raw = await Raw.open();
+    raw.write(`GET /v1.41/containers/c/logs?follow=1&stdout=1 HTTP/1.1\r\n${head}\r\n`);
+    // Nothing follows the last one, and it still arrives.
+    const text = await raw.saw(new RegExp(`line ${lines - 1}\\n`));
+    const over = performance.now();
+    const chunks = [...text.slice(text.indexOf('\r\n\r\n') + 4).matchAll(/([0-9a-f]+)\r\n([^]*?)\r\n/g)];
+    expect(chunks.map(([, , bytes]) => bytes).join('')).toBe(Array.from({ length: lines }, (_, line) => `line ${line}\n`).join(''));
+    // One a millisecond, by clocks that tell no less than that.
+    expect(chunks.length).toBeLessThanOrEqual(2 * (over - begun) + 5);
+  });
+
   it('passes trailers that engines have', async () => {
     engine.answer = (_request, response) => {
       response.writeHead(200, { trailer: 'X-Docker-Sum, X-Evil' });
