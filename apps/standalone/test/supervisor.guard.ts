@@ -235,8 +235,8 @@ describe('PostgreSQL', () => {
     const first = open();
     await startPostgres(home, first);
     await first.stopAll();
-    // A process that has ended, and whose parent looks the other way for two seconds.
-    const parent = spawn('/bin/sh', ['-c', '(exit 0) & echo $!; exec sleep 2'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // A process that has ended, and whose parent looks the other way for two seconds: it lives until the shell, which would reap it, is gone.
+    const parent = spawn('/bin/sh', ['-c', 'me=$$; (while read -r name < /proc/$me/comm && [ "$name" != sleep ]; do :; done) & echo $!; exec sleep 2'], { stdio: ['ignore', 'pipe', 'ignore'] });
     const pid = Number(await new Promise((resolve) => parent.stdout.once('data', (text: Buffer) => resolve(text.toString()))));
     await until(() => readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '));
     writeFileSync(join(home, 'postgres/data/postmaster.pid'), `${pid}\n`);

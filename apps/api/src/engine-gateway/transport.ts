@@ -361,10 +361,11 @@ function send(upstream: ClientRequest, input: IncomingMessage | null, { body, up
   input.once('close', () => {
     if (!input.complete) upstream.destroy(new Error('the caller broke off'));
   });
-  input.on('data', (chunk: Buffer) => notePassed(chunk.length));
+  // Counted where it is read: to listen to `input` itself would set it flowing before an upload's own reader is there.
+  const read = upload ? upload(input).on('error', (error) => upstream.destroy(error)) : input;
+  read.on('data', (chunk: Buffer) => notePassed(chunk.length));
   // Not `pipeline`: an engine that has answered and takes no more must not take the caller's connection with it.
-  if (upload) upload(input).on('error', (error) => upstream.destroy(error)).pipe(upstream);
-  else input.pipe(upstream);
+  read.pipe(upstream);
 }
 
 function engineHeaders(question: Question, passage: Passage): OutgoingHttpHeaders {

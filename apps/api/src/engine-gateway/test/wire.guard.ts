@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough, Transform } from 'node:stream';
+import { PassThrough, Readable, Transform } from 'node:stream';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { newestMinor, openEngine } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
@@ -398,6 +398,23 @@ describe('both sides', () => {
     take!();
     expect(await raw.all()).toContain('200 OK');
     expect(got).toBe(total);
+  });
+
+  it('leaves an upload to its reader, though that one thinks first', async () => {
+    let given = '';
+    gateway.gate.adjust = (passage) => ({
+      ...passage,
+      upload: (from) =>
+        Readable.from(
+          (async function* () {
+            await new Promise((resolve) => setImmediate(resolve));
+            for await (const chunk of from) yield (chunk as Buffer).toString().toUpperCase();
+          })(),
+        ),
+    });
+    engine.answer = (request, response) => request.on('data', (chunk: Buffer) => (given += chunk.toString())).once('end', () => response.end('{}'));
+    expect(await ask(`POST /v1.41/build HTTP/1.1\r\n${head}Content-Length: 7\r\n${last}\r\ncontext`)).toContain('200 OK');
+    expect(given).toBe('CONTEXT');
   });
 
   it('says 100 only after the caller has been let in', async () => {
