@@ -75,11 +75,13 @@ async function handle(deps: FrontDeps, request: IncomingMessage, response: Serve
 
 /** A body that nobody will read (the answer is a refusal) is not read to its end: the connection goes, after a moment in which the client can see the answer. */
 function endUnreadBodies(request: IncomingMessage, response: ServerResponse): void {
+  // A request whose body could not be passed on to the storage has lost it.
+  const { socket } = request;
   response.once('finish', () => {
     if (request.complete) return;
     request.resume();
     setTimeout(() => {
-      if (!request.complete) request.socket.destroy();
+      if (!request.complete) socket.destroy();
     }, lingerMillis).unref();
   });
 }

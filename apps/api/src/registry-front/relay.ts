@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream';
 import { notePassed } from '@gantry/platform';
 import { registryProblem, type DistributionClient } from '@gantry/registry';
@@ -12,7 +13,16 @@ const idleMillis = 60_000;
 /** How long the storage may think: it hashes a whole layer before it answers the last PUT. */
 const answerMillis = 900_000;
 /** How often a running stream asks whether it may go on. */
-const recheckMillis = 2_000;
+const recheckMillis = 1_000;
+/** For so many rounds an answer to that may be awaited. */
+const maxUnanswered = 10;
+
+/** Who is answered. The connection by itself: a request whose body could not be passed on has none any more. */
+interface Caller {
+  request: IncomingMessage;
+  response: ServerResponse;
+  socket: Socket;
+}
 
 /** One request to pass on. `path` is made from checked parts, never the client's own URL. */
 export interface Passage {
@@ -33,19 +43,25 @@ export interface Passage {
  * Resolves when the answer is out or given up. @throws registry.backend-unavailable while nothing has been answered
  */
 export async function relay(distribution: DistributionClient, request: IncomingMessage, response: ServerResponse, passage: Passage): Promise<void> {
+  const caller: Caller = { request, response, socket: request.socket };
   const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+  let unanswered = 0;
   const recheck = setInterval(() => {
-    void passage.allowed().catch(() => false).then((allowed) => {
-      if (!allowed) response.destroy();
-    });
+    if (unanswered >= maxUnanswered) response.destroy();
+    else if (unanswered++ === 0) {
+      void passage.allowed().catch(() => false).then((allowed) => {
+        unanswered = 0;
+        if (!allowed) response.destroy();
+      });
+    }
   }, recheckMillis);
   try {
-    if (passage.blob !== undefined && request.method === 'GET' && (await pour(distribution, request, response, passage.repository, passage.blob))) return;
+    if (passage.blob !== undefined && request.method === 'GET' && (await pour(distribution, caller, passage.repository, passage.blob))) return;
     if (response.destroyed) return;
-    const answer = await send(distribution, request, response, passage, hasBody, true);
+    const answer = await send(distribution, caller, passage, hasBody, true);
     if (answer === null) return;
     await passage.onStatus?.(answer.statusCode ?? 0);
-    await reply(answer, request, response, passage);
+    await reply(answer, caller, passage);
   } finally {
     clearInterval(recheck);
   }
@@ -55,7 +71,7 @@ export async function relay(distribution: DistributionClient, request: IncomingM
  * Pours a blob from the storage into the answer by the quick way. False: nothing has been answered, and the ordinary way has to find out why.
  * Resolves when all is out or either side broke off.
  */
-async function pour(distribution: DistributionClient, request: IncomingMessage, response: ServerResponse, repository: string, digest: string): Promise<boolean> {
+async function pour(distribution: DistributionClient, { request, response, socket }: Caller, repository: string, digest: string): Promise<boolean> {
   const { range } = request.headers;
   if (request.headers['if-none-match'] !== undefined || request.headers['if-range'] !== undefined || (range !== undefined && !/^bytes=[\d, -]{1,200}$/.test(range))) return false;
   const closed = new Promise<void>((resolve) => response.once('close', resolve));
@@ -63,7 +79,7 @@ async function pour(distribution: DistributionClient, request: IncomingMessage, 
   const read = distribution.openRaw(repository, digest, range ?? null, {
     head: (status, headers) => {
       response.writeHead(status, pick(headers));
-      request.socket.setTimeout(idleMillis);
+      socket.setTimeout(idleMillis);
     },
     // Of a destroyed answer Node only calls back.
     write: (chunk, done) => response.write(chunk, done),
@@ -94,7 +110,8 @@ function pick(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
 }
 
 /** The storage's answer; null when the client went away first. A request without a body is tried again on a fresh connection where a kept one had been closed. */
-function send(distribution: DistributionClient, request: IncomingMessage, response: ServerResponse, passage: Passage, hasBody: boolean, again: boolean): Promise<IncomingMessage | null> {
+function send(distribution: DistributionClient, caller: Caller, passage: Passage, hasBody: boolean, again: boolean): Promise<IncomingMessage | null> {
+  const { request, response, socket } = caller;
   return new Promise((resolve, reject) => {
     if (response.destroyed) {
       resolve(null);
@@ -118,7 +135,7 @@ function send(distribution: DistributionClient, request: IncomingMessage, respon
     upstream.once('error', (error: NodeJS.ErrnoException) => {
       settle();
       if (response.destroyed) resolve(null);
-      else if (again && !hasBody && upstream.reusedSocket && error.code === 'ECONNRESET') resolve(send(distribution, request, response, passage, hasBody, false));
+      else if (again && !hasBody && upstream.reusedSocket && error.code === 'ECONNRESET') resolve(send(distribution, caller, passage, hasBody, false));
       else reject(registryProblem('backend-unavailable', { cause: error }));
     });
     if (!hasBody) {
@@ -126,16 +143,16 @@ function send(distribution: DistributionClient, request: IncomingMessage, respon
       return;
     }
     // Node ends a connection whose timeout runs out, and sets its own once the answer is through.
-    request.socket.setTimeout(idleMillis);
+    socket.setTimeout(idleMillis);
     request.on('data', (chunk: Buffer) => notePassed(chunk.length));
     pipeline(request, upstream, () => {
       // Errors arrive at `upstream` and at `response`; here only the waiting for bytes ends.
-      if (!response.writableFinished) request.socket.setTimeout(0);
+      if (!response.writableFinished) socket.setTimeout(0);
     });
   });
 }
 
-function reply(answer: IncomingMessage, request: IncomingMessage, response: ServerResponse, passage: Passage): Promise<void> {
+function reply(answer: IncomingMessage, { request, response, socket }: Caller, passage: Passage): Promise<void> {
   const status = answer.statusCode ?? 0;
   if (status === 401 || status === 403 || status >= 500 || status < 200) {
     answer.resume();
@@ -152,7 +169,7 @@ function reply(answer: IncomingMessage, request: IncomingMessage, response: Serv
     return Promise.resolve();
   }
   response.flushHeaders();
-  request.socket.setTimeout(idleMillis);
+  socket.setTimeout(idleMillis);
   return new Promise((resolve) => {
     answer.on('data', (chunk: Buffer) => notePassed(chunk.length));
     // A stream that breaks off has ended the connection: the length told before says that something is missing.

@@ -356,6 +356,32 @@ describe('the listener', () => {
     expect((await alice.pushBlob('acme/broken', randomBytes(1000))).status).toBe(201);
   });
 
+  test('an upload that the storage breaks off is answered, and nobody else notices', async () => {
+    const alice = new Client('alice');
+    const token = await alice.token(['repository:acme/cut:pull,push']);
+    const patch = async (location: string | undefined): Promise<{ text: () => string; ended: () => boolean }> => {
+      const socket = connect(port, '127.0.0.1');
+      let text = '';
+      let ended = false;
+      socket.on('data', (data) => (text += data.toString('latin1'))).once('close', () => (ended = true)).on('error', () => undefined);
+      socket.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n${'x'.repeat(1000)}`);
+      return { text: () => text, ended: () => ended };
+    };
+    const { location } = (await alice.call('POST', '/v2/acme/cut/blobs/uploads/')).headers;
+    const before = readFileSync('/proc/net/tcp', 'utf8');
+    const storagePort = Number(new URL(rooms.distribution.url).port).toString(16).toUpperCase().padStart(4, '0');
+    const toStorage = (table: string): number => table.split('\n').filter((line) => new RegExp(`^ *\\d+: [0-9A-F:]+ [0-9A-F]{8}:${storagePort} 01 `).test(line)).length;
+    const cut = await patch(location);
+    await eventually('the storage is written to', () => toStorage(readFileSync('/proc/net/tcp', 'utf8')) > toStorage(before));
+    await rooms.distribution.kill();
+    await eventually('it is answered', () => cut.text().startsWith('HTTP/1.1 503 '));
+    const away = await patch(location);
+    await eventually('it is answered while the storage is away', () => away.text().startsWith('HTTP/1.1 503 '));
+    await eventually('connections with the rest of a body in them are ended', () => cut.ended() && away.ended());
+    await rooms.distribution.start();
+    expect((await alice.pushBlob('acme/cut', randomBytes(1000))).status).toBe(201);
+  });
+
   test('a stream ends when the right to it is lost', async () => {
     const dora = await rooms.accounts.createUser(system, { name: 'dora', password });
     const client = new Client('dora');
