@@ -51,18 +51,29 @@ const nothing = Buffer.alloc(0);
 /** Of these only the first counts, where an engine says them twice. */
 const onceOnly: ReadonlySet<string> = new Set(['content-length', 'content-type']);
 
+/**
+ * One connection. Whoever can't take more of an answer holds the connection itself: the client would pause its parser, and fails an assertion, which
+ * nobody could catch, when a connection ends that is paused (https://github.com/nodejs/undici/issues/5360). Of a connection that is not read no end
+ * is heard before its last byte.
+ */
+interface Line {
+  client: Client;
+  hold(): void;
+  release(): void;
+}
+
 /** Connections for calls whose body is whole, the one that was used last first. */
 export class EngineLines {
-  private readonly free: Client[] = [];
+  private readonly free: Line[] = [];
   private closed = false;
 
   constructor(private readonly open: () => Duplex) {}
 
   send({ method, target, headers, body }: WholeCall): RawExchange {
     const kept = this.free.pop();
-    const client = kept ?? this.make();
-    const answering = new Answering(() => this.keep(client), () => client.destroy());
-    client.dispatch({ method, path: target, headers: { host: 'docker', ...headers } as Record<string, string>, body }, answering);
+    const line = kept ?? this.make();
+    const answering = new Answering(line, () => this.keep(line));
+    line.client.dispatch({ method, path: target, headers: { host: 'docker', ...headers } as Record<string, string>, body }, answering);
     return {
       answer: answering.answer, reused: kept !== undefined, destroy: () => answering.destroy(),
       get begun() {
@@ -73,30 +84,45 @@ export class EngineLines {
 
   destroyUnused(): void {
     this.closed = true;
-    for (const client of this.free.splice(0)) void client.destroy();
+    for (const { client } of this.free.splice(0)) void client.destroy();
   }
 
-  private make(): Client {
+  private make(): Line {
+    let held = false;
+    let resume = (): void => undefined;
     // Who waits for an answer, and how long, is the caller's matter.
     const client = new Client('http://docker', {
       pipelining: 1, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: keptMillis, keepAliveMaxTimeout: keptMillis,
       connect: (_options, callback) => {
         const stream = this.open();
         stream.on('error', () => undefined); // the client hears it too, once it has the stream
+        const read = stream.read.bind(stream);
+        stream.read = (size?: number): unknown => (held ? null : read(size));
+        // To the client: there is something to read, perhaps. Never while it reads.
+        resume = () => process.nextTick(() => held || stream.destroyed || stream.emit('readable'));
         // What is written before it is connected waits in it. Not at once: the client is not ready for its own call back.
         process.nextTick(callback, null, stream);
       },
     });
+    const line: Line = {
+      client,
+      hold: () => (held = true),
+      release: () => {
+        if (!held) return;
+        held = false;
+        resume();
+      },
+    };
     client.on('disconnect', () => {
-      const at = this.free.indexOf(client);
+      const at = this.free.indexOf(line);
       if (at >= 0) this.free.splice(at, 1);
     });
-    return client;
+    return line;
   }
 
-  private keep(client: Client): void {
-    if (this.closed || this.free.length >= maxKept) void client.destroy();
-    else this.free.push(client);
+  private keep(line: Line): void {
+    if (this.closed || this.free.length >= maxKept) void line.client.destroy();
+    else this.free.push(line);
   }
 }
 
@@ -110,11 +136,8 @@ class Answering implements Dispatcher.DispatchHandler {
   private whole: { statusCode: number; headers: IncomingHttpHeaders; body: Buffer } | null = null;
   private over = false;
 
-  /**
-   * @param done the connection is free again
-   * @param broken it can't be used any more
-   */
-  constructor(private readonly done: () => void, private readonly broken: () => unknown) {
+  /** @param done the connection is free again */
+  constructor(private readonly line: Line, private readonly done: () => void) {
     this.answer = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -129,41 +152,42 @@ class Answering implements Dispatcher.DispatchHandler {
     if (this.over) return;
     this.over = true;
     this.control?.abort(new Error('the call was given up'));
-    this.broken();
+    void this.line.client.destroy();
   }
 
   onRequestStart(control: Dispatcher.DispatchController): void {
     this.control = control;
   }
 
-  onResponseStart(control: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
+  onResponseStart(_control: Dispatcher.DispatchController, statusCode: number, headers: IncomingHttpHeaders): void {
     if (statusCode < 200) return;
     for (const [name, value] of Object.entries(headers)) if (Array.isArray(value)) headers[name] = onceOnly.has(name) ? value[0] : value.join(', ');
     if (Number(headers['content-length']) <= maxWholeBytes) {
       this.whole = { statusCode, headers, body: nothing };
       return;
     }
-    this.body = new AnswerBody(statusCode, headers, () => control.resume(), () => this.destroy());
+    this.body = new AnswerBody(statusCode, headers, () => this.line.release(), () => this.destroy());
     this.resolve(this.body);
   }
 
-  onResponseData(control: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_control: Dispatcher.DispatchController, chunk: Buffer): void {
     notePassed(chunk.length);
     // Never more than the answer's length: the client sees to it.
     if (this.whole) this.whole.body = this.whole.body.length === 0 ? chunk : Buffer.concat([this.whole.body, chunk]);
-    else if (!this.body!.push(chunk)) control.pause();
+    else if (!this.body!.push(chunk)) this.line.hold();
   }
 
   onResponseEnd(_control: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     this.over = true;
     if (this.whole) this.resolve(this.whole);
     else this.body!.end(trailers);
+    this.line.release();
     this.done();
   }
 
   onResponseError(_control: Dispatcher.DispatchController, error: Error): void {
     this.over = true;
-    this.broken();
+    void this.line.client.destroy();
     if (this.body) this.body.destroy(error);
     else this.reject(this.whole ? clustersProblem('engine-failed', { detail: 'The engine’s answer broke off.', cause: error }) : error);
   }
@@ -174,6 +198,8 @@ class AnswerBody extends Readable implements RawAnswer {
 
   constructor(readonly statusCode: number, readonly headers: IncomingHttpHeaders, private readonly more: () => void, private readonly leave: () => void) {
     super();
+    // It may break off before anybody listens; who reads it sees that it has closed without an end.
+    this.on('error', () => undefined);
   }
 
   end(trailers: IncomingHttpHeaders): void {

@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
+import { EngineLines } from './engine.lines';
 import { openEngine } from './engine.raw';
 
 const dir = mkdtempSync(join(tmpdir(), 'gantry-raw-'));
@@ -13,6 +15,9 @@ let server: Server;
 beforeAll(async () => {
   server = createServer((request, response) => {
     if (request.url === '/slow') return;
+    const closing = /^\/closing\?(told=)?(\d+)$/.exec(request.url!);
+    if (closing) request.socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n${closing[1] ? `Content-Length: ${closing[2]}\r\n` : ''}\r\n${'x'.repeat(Number(closing[2]))}`);
+    if (closing) return;
     if (request.url === '/chunked') response.writeHead(200).end('{}');
     else if (request.url === '/broken') response.writeHead(200, { 'content-length': 10 }).write('{}', () => response.destroy());
     else response.writeHead(request.url === '/refused' ? 409 : 200, { 'content-length': 2 }).end(request.method === 'HEAD' ? undefined : '{}');
@@ -95,6 +100,71 @@ describe('openEngine', () => {
     expect([text, streamed.statusCode]).toEqual(['{}', 200]);
     await expect(engine.send({ ...call, target: '/broken' }).answer).rejects.toMatchObject({ code: 'clusters.engine-failed' });
     engine.close();
+  });
+
+  it.each(['?told=20000', '?told=1000000', '?20000', '?1000000'])('has all of an answer that ends with its connection, however late it is read: %s', async (query) => {
+    const engine = openEngine({ kind: 'socket', path });
+    const opened = once(server, 'connection') as Promise<[Socket]>;
+    const answer = await engine.send({ method: 'GET', target: `/closing${query}`, headers: {}, body: null }).answer;
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    for (let turns = 0; turns < 50; turns += 1) await turn();
+    if ('body' in answer) throw new Error('told as a whole');
+    let length = 0;
+    for await (const chunk of answer) {
+      length += (chunk as Buffer).length;
+      await turn();
+    }
+    expect(length).toBe(Number(/\d+/.exec(query)![0]));
+    const [socket] = await opened;
+    if (!socket.closed) await once(socket, 'close');
+    engine.close();
+  });
+
+  it('waits with the connection while nobody reads, and goes on with the next call', async () => {
+    const wire = new (class extends Duplex {
+      taken = 0;
+      override _read(): void {
+        if (this.taken === 0) return;
+        this.taken += 16_384;
+        if (this.taken <= 1_048_576) this.push(`4000\r\n${'x'.repeat(16_384)}\r\n`);
+        else if (this.taken === 1_064_960) this.push('0\r\n\r\n');
+      }
+      override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+        done();
+        if (chunk.includes('/second')) this.push('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}');
+        if (!chunk.includes('/first')) return;
+        this.taken = 1;
+        this.push('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+        this.taken = 16_384;
+        this.push(`4000\r\n${'x'.repeat(16_384)}\r\n`);
+      }
+    })();
+    const lines = new EngineLines(() => wire);
+    const call = { method: 'GET', target: '/first', headers: {}, body: null };
+    const answer = await lines.send(call).answer;
+    for (let turns = 0; turns < 200; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(wire.taken).toBeLessThan(524_288);
+    let length = 0;
+    for await (const chunk of answer as AsyncIterable<Buffer>) length += chunk.length;
+    expect(length).toBe(1_048_576);
+    expect(await lines.send({ ...call, target: '/second' }).answer).toMatchObject({ body: Buffer.from('{}') });
+    lines.destroyUnused();
+  });
+
+  it('tells of an answer that breaks off with its head, to who looks for it later', async () => {
+    const lines = new EngineLines(() => new Duplex({
+      read: () => undefined,
+      write(_chunk, _encoding, done) {
+        done();
+        process.nextTick(() => {
+          this.push('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ');
+          this.push(null);
+        });
+      },
+    }));
+    const answer = await lines.send({ method: 'GET', target: '/', headers: {}, body: null }).answer;
+    if ('body' in answer) throw new Error('told as a whole');
+    expect([answer.statusCode, answer.destroyed, answer.readableEnded]).toEqual([200, true, false]);
   });
 
   it('ends the connection of a call that is given up, and uses none that the engine ended', async () => {

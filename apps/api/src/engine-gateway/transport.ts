@@ -133,6 +133,7 @@ export async function passWithin(engine: RawEngine, passage: Passage, caller: Wr
     message.once('close', () => {
       if (!message.readableEnded) filter?.destroy();
     });
+    if (message.destroyed) cut();
     try {
       for await (const chunk of filter ? message.pipe(filter) : message) await hear(chunk as Buffer);
     } catch (error) {
@@ -506,6 +507,8 @@ function pour(answer: Readable, filter: Transform | null, request: IncomingMessa
       cut();
     });
     pump(filter ? answer.pipe(filter) : answer, response, () => endAnswer(request, response, null));
+    // It may have broken off with its head.
+    if (answer.destroyed && !answer.readableEnded) cut();
   });
 }
 
@@ -544,6 +547,8 @@ function pump(source: Readable, sink: Writable, end: () => void): void {
     flush();
     end();
   });
+  // What came before an error was said, too.
+  source.once('close', flush);
 }
 
 /**

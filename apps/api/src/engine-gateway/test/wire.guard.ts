@@ -3,9 +3,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough, Readable, Transform } from 'node:stream';
+import { Duplex, PassThrough, Readable, Transform } from 'node:stream';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { newestMinor, openEngine } from '@gantry/clusters';
+import { newestMinor, openEngine, rawEngineOver } from '@gantry/clusters';
 import { eventually } from '@gantry/platform/testing';
 import { startGateway, type TestGateway } from './gate';
 
@@ -331,6 +331,25 @@ describe('answers', () => {
     await eventually('the call is over', () => gateway.gate.passed[0]?.status === 200);
   });
 
+  it.each([false, true])('cuts off what the engine cuts off with its head (filtered: %s)', async (isFiltered) => {
+    await gateway.close();
+    const connection = (): Duplex => new Duplex({
+      read: () => undefined,
+      write(_chunk, _encoding, done) {
+        done();
+        process.nextTick(() => {
+          this.push('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\nZZ');
+          this.push(null);
+        });
+      },
+    });
+    gateway = await startGateway(rawEngineOver('unix:///nowhere', connection));
+    if (isFiltered) gateway.gate.adjust = (passage) => ({ ...passage, filter: () => new PassThrough() });
+    const cut = await ask(`GET /v1.41/containers/json HTTP/1.1\r\n${head}${last}\r\n`);
+    expect(cut).not.toMatch(/\r\n0\r\n/);
+    expect(gateway.gate.passed).toHaveLength(1);
+  });
+
   it('filters what succeeds, and nothing of it goes out when the filter gives up', async () => {
     gateway.gate.adjust = (passage) => ({ ...passage, filter: () => new Transform({ transform: (chunk: Buffer, _encoding, done) => done(chunk.includes('!') ? new Error('no such JSON') : null, chunk.toString().toUpperCase()) }) });
     engine.answer = (_request, response) => response.writeHead(200, { 'content-length': '3' }).end('abc');
@@ -571,6 +590,28 @@ describe('connections that are given away', () => {
     raw.socket.end('again ');
     expect(await raw.all()).toMatch(/HELLO AGAIN goodbye$/);
     await eventually('nothing is left', () => engine.sockets.size === 0 && gateway.gate.passed[0]?.status === 101);
+  });
+
+  it('says what came before the engine’s end failed', async () => {
+    await gateway.close();
+    const soon = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    const connection = (): Duplex => {
+      const wire = new Duplex({
+        read: () => undefined,
+        write(_chunk, _encoding, done) {
+          done();
+          this.push(answer101);
+          void soon().then(() => this.push('one ')).then(soon).then(() => this.push('two')).then(soon).then(() => this.destroy(new Error('reset')));
+        },
+      });
+      return Object.assign(wire, { setTimeout: () => wire, setKeepAlive: () => wire, setNoDelay: () => wire, ref: () => wire, unref: () => wire });
+    };
+    gateway = await startGateway(rawEngineOver('unix:///nowhere', connection));
+    for (let round = 0; round < 10; round += 1) {
+      const raw = await Raw.open();
+      raw.write(`POST /v1.41/containers/c/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\n${head}${upgradeTcp}Content-Length: 0\r\n\r\n`);
+      expect(await raw.all()).toMatch(/one two$/);
+    }
   });
 
   it('reads the body of an exec, and leaves what follows to the stream', async () => {
