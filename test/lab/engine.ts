@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { Machine } from './machine';
@@ -68,14 +68,16 @@ export async function startEngine(options: EngineOptions): Promise<LabEngine> {
   const { dir } = options;
   mkdirSync(dir, { recursive: true });
   const machine = await Machine.start({ dir, name: options.name ?? 'lab-engine', network: 'host' });
+  const socketPath = join(dir, 'docker.sock');
   const stop = async ({ keep = false } = {}): Promise<void> => {
+    const isLinkOf = await linksOf(socketPath);
     await machine.kill();
+    for (const link of readdirSync('/sys/class/net').filter(isLinkOf)) await run(binary('ip'), ['link', 'del', link]).catch(() => 'gone already');
     if (!keep) rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
     machine.ownLink(linkName(machine, 'g'));
     const network = options.bridge === false ? ['--bridge=none'] : [`--bridge=${await ownBridge(machine)}`];
-    const socketPath = join(dir, 'docker.sock');
     const noRules = ['--iptables=false', ...(options.generation ? ['--ip6tables=false'] : []), '--ip-forward=false', '--ip-masq=false'];
     const pid = await startDaemon(machine, socketPath, [...noRules, ...network, ...(options.args ?? [])], options.generation);
     if (options.swarm !== false) await ensureSwarm(machine, socketPath);
@@ -84,6 +86,14 @@ export async function startEngine(options: EngineOptions): Promise<LabEngine> {
     await stop({ keep: true });
     throw error;
   }
+}
+
+/** Tells which links are of the engine's networks: of an engine that is killed they stay, with the addresses that they take from the next one. */
+async function linksOf(socketPath: string): Promise<(link: string) => boolean> {
+  const networks = await callEngine<{ Id: string; Driver: string }[]>(socketPath, 'GET', '/networks').catch(() => []);
+  const bridges = new Set(networks.filter(({ Driver }) => Driver === 'bridge').map(({ Id }) => `br-${Id.slice(0, 12)}`));
+  const overlays = new Set(networks.filter(({ Driver }) => Driver === 'overlay').map(({ Id }) => Id.slice(0, 5)));
+  return (link) => bridges.has(link) || overlays.has(/^vx-[0-9a-f]{6}-([0-9a-z]{5})$/.exec(link)?.[1] ?? '');
 }
 
 /** Starts dockerd, the system's or another generation's, in a machine and waits until it answers. */
