@@ -75,6 +75,8 @@ export interface World {
   own: Things;
   /** A service of hers from before the policy: it runs the unsigned image. */
   oldService: string;
+  /** A port that a service has published which was made on the engine's own socket. */
+  takenPort: number;
   /** What was made on the engine's own socket, and what is bob's. */
   foreign: readonly Things[];
   node: string;

@@ -11,6 +11,7 @@ export const attempt: Attempt = {
           '/images/create?fromImage=docker.io%2Flibrary%2Falpine&tag=latest'], ['GET', '/distribution/127.0.0.1:1/x/y/json'],
         ['GET', '/images/search?term=127.0.0.1:1/x'], ['POST', '/build?remote=http%3A%2F%2F127.0.0.1%3A1%2FDockerfile'], ['POST',
           '/build?remote=git%3A%2F%2F127.0.0.1%3A1%2Fx'], ['POST', '/auth', { serveraddress: 'http://127.0.0.1:1', username: 'a',
+          password: 'b' }], ['POST', '/auth', { username: 'a', password: 'b' }], ['POST', '/auth', { serveraddress: null, username: 'a',
           password: 'b' }],
         ['POST', '/images/127.0.0.1:1/x/y/push?tag=latest'], ['POST', '/swarm/join', { RemoteAddrs: ['127.0.0.1:1'],
           JoinToken: 'SWMTKN-1-x' }], ['POST', '/networks/create', { Name: 'tried', Driver: 'weave' }],

@@ -24,6 +24,7 @@ describe('the book of bypasses', () => {
   let first: View;
   /** bob's, whose files are his. */
   let kit: BuildClient | undefined;
+  let bobs: Caller;
   const scratch = mkdtempSync(join(tmpdir(), 'gantry-bypass-'));
   const engine = <T = Json>(method: string, path: string, body?: unknown): Promise<T> => engineAt(socket)<T>(method, path, body);
   const view = (): Promise<View> => viewEngine(engine);
@@ -105,6 +106,10 @@ describe('the book of bypasses', () => {
     before.Spec.TaskTemplate.ContainerSpec['Image'] = images.signed;
     await ok(as(ann)('POST', `${v}/services/${own.service.id}/update?version=${before.Version.Index}`, before.Spec));
     for (const each of [own, ...foreign]) await settle(engine, each);
+    const takenPort = 30_080;
+    const ported = { Name: 'raw-has-a-port', TaskTemplate: { ContainerSpec: { Image: images.unsigned } }, Mode: { Replicated: { Replicas: 0 } },
+      EndpointSpec: { Mode: 'dnsrr', Ports: [{ Protocol: 'tcp', TargetPort: 80, PublishedPort: takenPort, PublishMode: 'host' }] } };
+    hidden.add(ported.Name).add((await engine<{ ID: string }>('POST', '/services/create', ported)).ID);
     // Somebody with the engine's socket has joined her network: she may not see who.
     await engine('POST', `/networks/${own.network.id}/connect`, { Container: foreign[0]!.container.id });
     for (const { container: c, exec, network, volume, secret, config, service: s, task } of foreign) {
@@ -126,6 +131,7 @@ describe('the book of bypasses', () => {
 
     let count = 0;
     const call = as(ann);
+    bobs = as(bob);
     const secret = canary();
     world = {
       async foreignSession() {
@@ -173,7 +179,7 @@ describe('the book of bypasses', () => {
           client.close();
         }
       },
-      registry, address, images, own, oldService: String(old['ID']), foreign, node: node!.ID, nodeVersion: node!.Version.Index,
+      registry, address, images, own, oldService: String(old['ID']), takenPort, foreign, node: node!.ID, nodeVersion: node!.Version.Index,
         swarmVersion: Version.Index, token: admin.token!, forged: await (await makePki()).client('admin'),
       count: () => ++count,
       registryAuth: Buffer.from(JSON.stringify({ username: 'ann', password: 'ann has a long password',
@@ -222,7 +228,16 @@ describe('the book of bypasses', () => {
     const { version, spec } = await world.service(served);
     await ok(call('POST', `${v}/services/${served}/update?version=${version}`, { ...spec, Labels: { ...(spec['Labels'] as Json),
       a: 'b' } }));
+    // A volume that an update names first is hers from then on, whether or not anything has been started.
+    const added = `tried-${count()}`;
+    const present = await world.service(served);
+    const { TaskTemplate } = present.spec as { TaskTemplate: { ContainerSpec: Json } };
+    TaskTemplate.ContainerSpec['Mounts'] = [{ Type: 'volume', Source: added, Target: '/added' }];
+    await ok(call('POST', `${v}/services/${served}/update?version=${present.version}`, present.spec));
+    expect((await bobs('POST', `${v}/volumes/create`, { Name: added })).status).toBe(409);
+    expect(await id(call('POST', `${v}/volumes/create`, { Name: added }))).toBe(added);
     await ok(call('DELETE', `${v}/services/${served}`));
+    await ok(call('DELETE', `${v}/volumes/${added}`));
     for (const [kind, body] of [['volumes', {}], ['networks', {}], ['secrets', { Data: 'YQ==' }], ['configs', { Data: 'YQ==' }]] as const) {
       const one = await id(call('POST', `${v}/${kind}/create`, { Name: `tried-${count()}`, ...body }));
       await ok(call('DELETE', `${v}/${kind}/${one}`));
@@ -230,6 +245,7 @@ describe('the book of bypasses', () => {
     for (const path of [`/containers/${own.container.id}/json`, `/containers/${own.container.id}/top`, `/networks/${own.network.id}`,
       `/volumes/${own.volume}`, `/services/${own.service.id}`, `/secrets/${own.secret.id}`, `/exec/${own.exec}/json`,
       `/images/${images.unsigned}/json`, `/images/${images.unsigned}/history`]) await ok(call('GET', `${v}${path}`));
+    expect(JSON.parse((await call('GET', `${v}/containers/json?limit=1`)).body)).toEqual([expect.objectContaining({ Id: own.container.id })]);
     expect((await call('GET', `${v}/images/${'a'.repeat(300)}/json`)).status).toBe(404);
     const lists = await Promise.all(['containers/json?all=1', `events?since=1&until=${Math.floor(Date.now() / 1000)}`, 'services',
       'secrets', 'configs', 'networks', 'volumes'].map((path) => call('GET', `${v}/${path}`)));
@@ -292,7 +308,8 @@ describe('the book of bypasses', () => {
     const { hidden: image } = world.images;
     const things = [image, image.replace(/:[^:/]*$/, ':nothing'), ...world.foreign.flatMap(({ container: c, exec, network, volume, secret,
       config, service: s, task }) => [...[c, network, secret, config, s].flatMap(({ id, name }) => [id, name]), exec, volume, task])];
-    return `${status} ${[...things, '0'.repeat(64), '0'.repeat(25), 'nothing'].reduce((text, each) => text.replaceAll(each, 'X'), body)}`;
+    const short = things.filter((each) => /^[0-9a-z]{25,64}$/.test(each)).map((each) => each.slice(0, 12));
+    return `${status} ${[...things, ...short, '0'.repeat(64), '0'.repeat(25), '0'.repeat(12), 'nothing'].reduce((text, each) => text.replaceAll(each, 'X'), body)}`;
   }
 
   it.each(names)('%s', async (name) => {

@@ -110,6 +110,7 @@ const serviceWishes: readonly Edit[] = [
 ];
 
 const networkOptions: readonly Edit[] = [
+  ['Driver', () => 'bridge'], ['Driver', () => ''], ['IPAM', () => ({ Config: [{ Subnet: '10.218.1.0/24' }] })], ['IPAM', () => ({ Driver: 'default', Config: [{}, { Subnet: '10.218.2.0/24', Gateway: '10.218.2.9' }] })],
   ...['macvlan', 'host', 'null', 'ipvlan', 'other', 'BRIDGE'].map((value): Edit => ['Driver', () => value]), ['Ingress', () => true], ['ConfigOnly', () => true], ['ConfigFrom', (pool) => ({ Network: foreign(pool).network.name })],
   ['IPAM.Driver', () => 'other'], ['IPAM.Options', () => ({ a: 'b' })], ['Options', () => ({ 'com.docker.network.bridge.name': 'docker0' })], ['Options', () => ({ 'com.docker.network.bridge.host_binding_ipv4': '0.0.0.0' })],
   ['Options', () => ({ parent: 'eth0' })], ['Name', (pool) => foreign(pool).network.name], ['Name', (pool) => foreign(pool).network.id], ['Name', () => 'host'], ['CheckDuplicate', () => false], ...labels,
@@ -132,8 +133,12 @@ function collection(account: Account): { Labels?: Record<string, string> } {
   return shared === undefined ? {} : { Labels: { 'io.gantry.collection': shared } };
 }
 
-/** One for each name: engines have few of their own to choose from. */
-const subnet = (account: Account, name: string): string => `10.${214 + 'nrsf'.indexOf(account.name[0]!)}.${name.slice(-1)}.0/24`;
+/** A network of the host takes addresses of its caller's choice only from who may reach the host; engines have few of their own to choose from. */
+function network(account: Account, name: string): object {
+  const chosen = { IPAM: { Config: [{ Subnet: `10.${214 + 'nrsf'.indexOf(account.name[0]!)}.${name.slice(-1)}.0/24` }] } };
+  if (Object.values(account.collections).includes(true)) return chosen;
+  return /[0-2]$/.test(name) ? {} : { Driver: 'overlay', ...chosen };
+}
 
 interface Plan {
   plain: (account: Account, pool: Pool, name: string) => unknown;
@@ -152,7 +157,7 @@ const plans: Readonly<Record<string, Plan>> = {
   'POST /exec/{id}/start': { plain: () => ({ Detach: false, Tty: false }), wishes: [['Detach', () => true]], options: [['Tty', () => 'x'], ['ConsoleSize', () => [1, 2]]] },
   'POST /services/create': { plain: plainService, wishes: serviceWishes, options: serviceOptions },
   'POST /services/{id}/update': { plain: (account, pool) => plainService(account, pool, account.own?.service.name ?? 'x'), wishes: serviceWishes, options: serviceOptions },
-  'POST /networks/create': { plain: (account, _pool, name) => ({ Name: name, IPAM: { Config: [{ Subnet: subnet(account, name) }] }, ...collection(account) }), wishes: [['Internal', () => true], ['Driver', () => 'overlay'], ['Attachable', () => true], ['Labels', () => ({ a: 'b' })]], options: networkOptions },
+  'POST /networks/create': { plain: (account, _pool, name) => ({ Name: name, ...network(account, name), ...collection(account) }), wishes: [['Internal', () => true], ['Driver', () => 'overlay'], ['Attachable', () => true], ['Labels', () => ({ a: 'b' })]], options: networkOptions },
   'POST /networks/{id}/connect': {
     plain: ({ own }) => ({ Container: owned(own, 'container') }), wishes: [['EndpointConfig', () => ({ Aliases: ['x'] })]],
     options: [['Container', (pool) => foreign(pool).container.name], ['Container', (pool) => foreign(pool, 1).container.id], ['EndpointConfig', () => ({ DriverOpts: { a: 'b' } })], ['EndpointConfig', (pool) => ({ Links: [foreign(pool).container.name] })]],

@@ -240,6 +240,8 @@ export class Judge {
     if (owner.host) return;
     const options = Object.keys(record(network['Options'])).filter((name) => !['encrypted', 'com.docker.network.driver.mtu', 'com.docker.network.bridge.enable_icc', 'com.docker.network.driver.overlay.vxlanid_list'].includes(name));
     if (!['bridge', 'overlay'].includes(text(network['Driver'])) || network['ConfigOnly'] === true || !isUnset(network['ConfigFrom']) || options.length > 0) find(`is ${JSON.stringify(network)}`);
+    // Engines choose from 172.16.0.0/12 and 192.168.0.0/16.
+    if (network['Driver'] !== 'overlay' && list(at(network, 'IPAM', 'Config')).map(record).some(({ Subnet }) => text(Subnet).startsWith('10.21'))) find(`has chosen its addresses: ${JSON.stringify(network['IPAM'])}`);
     if (!['', 'default'].includes(text(at(network, 'IPAM', 'Driver'))) || !isUnset(at(network, 'IPAM', 'Options'))) find(`IPAM is ${JSON.stringify(network['IPAM'])}`);
   }
 

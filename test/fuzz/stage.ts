@@ -26,7 +26,6 @@ export class Stage {
   private raw!: DockerCli;
   private api!: Api;
   private base!: View;
-  private subnets = 0;
   /** Keys of what the accounts have had from the start. */
   private readonly kept = new Set<string>();
   private readonly scratch = mkdtempSync(join(tmpdir(), 'gantry-fuzz-'));
@@ -211,7 +210,7 @@ export class Stage {
       const answer = await callEngine<unknown>(socket, method, target, body);
       return { sent: '', status: 200, statuses: [200], headers: {}, body: typeof answer === 'string' ? answer : JSON.stringify(answer), text: '' };
     };
-    const foreign: Things[] = [await makeThings('raw', onSocket, `${web}:one`, 1, canaryOf('raw'), this.subnet()), await makeThings('bob', this.caller(bob), `${web}:one`, 1, canaryOf('bob'), this.subnet())];
+    const foreign: Things[] = [await makeThings('raw', onSocket, `${web}:one`, 1, canaryOf('raw'), '10.213.1.0/24'), await makeThings('bob', this.caller(bob), `${web}:one`, 1, canaryOf('bob'))];
     for (const each of foreign) await settle(this.engine, each);
     for (const { container, network, secret, config, service, exec, volume, task } of foreign) {
       for (const { id, name } of [container, network, secret, config, service]) this.hidden.add(id.slice(0, 12)).add(name);
@@ -254,12 +253,6 @@ export class Stage {
     for (const account of accounts.slice(1)) await this.restore(account, new Map());
   }
 
-  /** Engines have few subnets to choose from, and share them with all others on the machine. */
-  private subnet(): string {
-    this.subnets += 1;
-    return `10.213.${this.subnets % 256}.0/24`;
-  }
-
   /** What an account has to work with, where it is not there (any more). */
   private async restore(account: Account, view: View): Promise<void> {
     const { own } = account;
@@ -272,7 +265,7 @@ export class Stage {
       }
       const call = this.caller(account);
       const canary = (): string => `canary-${account.name}-${randomBytes(8).toString('hex')}`;
-      const things = await makeThings(account.name, call, this.pool.images.signed, 0, canary, this.subnet());
+      const things = await makeThings(account.name, call, this.pool.images.signed, 0, canary);
       let task = own?.task;
       if (task === undefined) {
         const { ID } = await ok(call('POST', `${v}/services/create`, { Name: `${account.name}-works`, TaskTemplate: { ContainerSpec: { Image: this.pool.images.signed } }, Mode: { Replicated: { Replicas: 1 } }, EndpointSpec: { Mode: 'dnsrr' } }));

@@ -44,6 +44,7 @@ describe('ruleOn', () => {
     ['bind', service({ Mounts: [{ Type: 'bind', Source: '/', Target: '/host' }] })],
     ['bind', service({ Mounts: [{ Type: 'volume', Source: '/etc', Target: '/host' }] })],
     ['bind', service({ Mounts: [{ Type: 'volume', Source: '../etc', Target: '/host' }] })],
+    ['bind', service({ Mounts: [{ Type: 'volume', Source: '{{.Service.Name}}', Target: '/host' }] })],
     ['bind', service({ Mounts: [{ Type: 'volume', Source: 'C:\\', Target: '/host' }] })],
     ['bind', service({ Mounts: [{ Type: 'tmpfs', Target: '/x', BindOptions: { Propagation: 'shared' } }] })],
     ['npipe', service({ Mounts: [{ Type: 'npipe', Source: '//./pipe/docker_engine', Target: '/x' }] })],

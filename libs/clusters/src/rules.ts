@@ -138,8 +138,8 @@ function ruleOnService(spec: ServiceSpec, registryHost: string, ruling: Ruling):
     // The local driver mounts whatever `type`, `device` and `o` say: a bind mount, a block device, a file server.
     if (Object.keys(driver?.Options ?? {}).length > 0) needs('volume-options', `${pointer}/VolumeOptions/DriverConfig/Options`);
     if (mount.Type === 'volume' && mount.Source) {
-      // To the engine a volume source that is a path is a bind mount by another name.
-      if (/[/\\]/.test(mount.Source)) needs('bind', `${pointer}/Source`);
+      // To the engine a volume source that is a path is a bind mount by another name; and of a template (`{{…}}`) swarm makes any name on the node.
+      if (!plainName.test(mount.Source)) needs('bind', `${pointer}/Source`);
       else ruling.volumes.push({ kind: 'volume', id: mount.Source, pointer: `${base}${pointer}/Source` });
     }
   }
@@ -160,6 +160,9 @@ function ruleOnService(spec: ServiceSpec, registryHost: string, ruling: Ruling):
   if (stack === undefined) return;
   if (stack.length === 0 || stack.length > 128) throw clustersProblem('spec-invalid', { errors: [{ pointer: `/spec/Labels/${stackLabel}`, detail: '1 to 128 characters' }] });
 }
+
+/** A name that means itself: no path, no address of another kind, no template. */
+export const plainName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
 
 /** Drivers that keep the log on the node itself. Others make the engine, not the container, connect to where the options say. */
 export function harmlessLog(driver: { Name?: string | undefined; Options?: Record<string, string> | undefined }): boolean {

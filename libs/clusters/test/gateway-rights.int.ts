@@ -266,6 +266,89 @@ describe('rights at the gateway', () => {
     }
   }, 300_000);
 
+  it('keeps the name of a volume for who has it as long as another node may have one of that name', async () => {
+    // A real engine that says to be one of several.
+    let nodes = 1;
+    const server = createServer((from, to) => {
+      const passed = request({ socketPath: engine.socketPath, method: from.method, path: from.url!, headers: from.headers }, (answer) => {
+        if (!from.url!.includes('/info')) {
+          to.writeHead(answer.statusCode!, answer.headers);
+          answer.pipe(to);
+          return;
+        }
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => chunks.push(chunk)).once('end', () => {
+          const info = JSON.parse(Buffer.concat(chunks).toString()) as { Swarm: { Nodes: number } };
+          info.Swarm.Nodes = nodes;
+          to.end(JSON.stringify(info));
+        });
+      });
+      passed.on('error', () => to.destroy());
+      from.pipe(passed);
+    });
+    await new Promise<void>((resolve) => server.listen(join(dir, 'nodes'), resolve));
+    const goBy = async (path: string): Promise<void> => {
+      cluster = await clusters.update(system, cluster.id, (await clusters.get(system, cluster.id)).version, { endpoint: { kind: 'socket', path } });
+    };
+    const owner = async (name: string): Promise<unknown> => (await app.get(Ownership).ofCluster(system, cluster.id)).find('volume', { name });
+    const mounting = (Name: string, Source: string): object => ({ Name, TaskTemplate: { ContainerSpec: { Image: image, Mounts: [{ Type: 'volume', Source, Target: '/x' }] } }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } });
+    await goBy(join(dir, 'nodes'));
+    try {
+      nodes = 2;
+      for (const name of ['removed', 'pruned']) expect((await call(ann, 'POST', '/volumes/create', { Name: name })).status).toBe(201);
+      expect((await call(ann, 'DELETE', '/volumes/removed')).status).toBe(204);
+      expect((await call(ann, 'POST', '/volumes/prune')).body).toMatchObject({ VolumesDeleted: ['pruned'] });
+      expect(await there('volume')).toEqual([]);
+      for (const name of ['removed', 'pruned']) {
+        expect(await owner(name)).not.toBeNull();
+        expect(await refused(call(bob, 'POST', '/services/create', mounting('takes', name)))).toMatch(/no-such-object|request\.forbidden|call-forbidden/);
+        expect(await refused(call(bob, 'POST', '/volumes/create', { Name: name }))).toBe('clusters.name-claimed');
+        // They are still hers to make, here too.
+        expect((await call(ann, 'POST', '/volumes/create', { Name: name })).status).toBe(201);
+      }
+      const root = contextOf(await app.get(Accounts).createUser(system, { name: 'keeper', admin: true }));
+      expect((await call(root, 'DELETE', '/volumes/removed')).status).toBe(204);
+      nodes = 1;
+      expect((await call(ann, 'DELETE', '/volumes/pruned')).status).toBe(204);
+      for (const name of ['removed', 'pruned']) expect(await owner(name)).toBeNull();
+    } finally {
+      await goBy(engine.socketPath);
+      server.close().closeAllConnections();
+    }
+  }, 300_000);
+
+  it('gives who changes a service the volumes that come with the change', async () => {
+    const spec = (...names: string[]): object => ({ Name: 'grows', TaskTemplate: { ContainerSpec: { Image: image, Mounts: names.map((Source) => ({ Type: 'volume', Source, Target: `/${Source}` })) } }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } });
+    const owner = async (name: string): Promise<unknown> => (await app.get(Ownership).ofCluster(system, cluster.id)).find('volume', { name });
+    const id = String((await call(ann, 'POST', '/services/create', spec('first'))).body['ID']);
+    const version = async (): Promise<number> => (await raw<{ Version: { Index: number } }>('GET', `/services/${id}`)).Version.Index;
+    const index = await version();
+    expect((await call(ann, 'POST', `/services/${id}/update?version=${index}`, spec('first', 'second'))).status).toBe(200);
+    expect(await owner('second')).toEqual(expect.objectContaining({ kind: 'volume' }));
+    // What the engine refuses leaves no name taken.
+    expect((await call(ann, 'POST', `/services/${id}/update?version=${index}`, spec('first', 'second', 'third'))).status).toBeGreaterThanOrEqual(400);
+    expect(await owner('third')).toBeNull();
+    expect(await refused(call(bob, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: 'none', Binds: ['second:/x'] } }))).toMatch(/no-such-object|request\.forbidden|call-forbidden/);
+    expect((await call(ann, 'POST', `/services/${id}/update?version=${await version()}&rollback=previous`, spec('first'))).status).toBe(200);
+    await call(ann, 'DELETE', `/services/${id}`);
+  }, 300_000);
+
+  it('lets no events go out as they come to whom something is hidden by now', async () => {
+    const accounts = app.get(Accounts);
+    const [hearer] = [contextOf(await accounts.createUser(system, { name: 'hearer', admin: true })), await accounts.createUser(system, { name: 'stays', admin: true, password: 'stays for a long while' })];
+    const { grant } = await app.get(Grants).create(system, { subject: 'hearer', role: 'viewonly', collection: '/Shared/Private/ann' });
+    const match = matchEngineCall('GET', `${v}/events`);
+    if (match.row === null) throw new Error(match.message);
+    const passage = await gateway.decide(hearer, cluster, { match, body: Buffer.alloc(0), registryAuth: undefined });
+    expect([passage.filter, await passage.stillAllowed()]).toEqual([null, true]);
+    await accounts.update(system, 'hearer', (await accounts.get(system, 'hearer')).version, { admin: false });
+    expect(await passage.stillAllowed()).toBe(false);
+    const again = await gateway.decide(contextOf(await accounts.get(system, 'hearer')), cluster, { match, body: Buffer.alloc(0), registryAuth: undefined });
+    expect([typeof again.filter, await again.stillAllowed()]).toEqual(['function', true]);
+    await app.get(Grants).delete(system, grant.id);
+    expect(await again.stillAllowed()).toBe(false);
+  });
+
   it('keeps services to the nodes on which their makers may schedule', async () => {
     const scheduling = app.get(NodeScheduling);
     const [{ ID: node }] = await raw<[{ ID: string }]>('GET', '/nodes');

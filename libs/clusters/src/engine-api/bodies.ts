@@ -1,5 +1,5 @@
 import type { Operation } from '@gantry/access';
-import { harmlessLog } from '../rules';
+import { harmlessLog, plainName } from '../rules';
 import {
   base64, bool, containerName, empty, float, from, image, int, isZero, judged, list, map, needs, object, oneOf, refused, spelling, text, textMap, texts, unnamed, uses, words,
   type Found, type Mark, type Shape, type Value,
@@ -69,9 +69,10 @@ function judgeMount(owner: Owner, value: Value, pointer: string, found: Found): 
     found.images.push({ reference: source, how: 'pull', pointer: `${pointer}/Source` });
   }
   if ((type === 'volume' || type === 'cluster') && source !== '') {
-    // To the engine a volume source that is a path is a bind mount by another name.
-    if (/[/\\]/.test(source)) need('bind', '/Source');
-    else found.uses.push({ kind: 'volume', id: source, operation: 'volume:use', pointer: `${pointer}/Source` });
+    // To the engine a volume source that is a path is a bind mount by another name; and of a template (`{{…}}`) swarm makes any name on the node.
+    const group = type === 'cluster' && source.startsWith('group:');
+    if (!plainName.test(group ? source.slice('group:'.length) : source)) need('bind', '/Source');
+    else if (!group) found.uses.push({ kind: 'volume', id: source, operation: 'volume:use', pointer: `${pointer}/Source` });
   }
   if (type === 'tmpfs' && source !== '') need('bind', '/Source');
   const driver = member(member(value, 'VolumeOptions'), 'DriverConfig');
@@ -99,7 +100,7 @@ const mounts = (owner: Owner): Shape =>
       judged(
         'needs',
         ['bind', 'npipe', 'mount-cluster', 'mount-image', 'volume-driver', 'volume-options'].map((name) => option(owner, name)),
-        'by what the engine would mount: type, a source that is a path, driver and driver options; named volumes need `volume:use`',
+        'by what the engine would mount: type, a source that is a path or a template, driver and driver options; named volumes need `volume:use`',
         (value, pointer, found) => judgeMount(owner, value, pointer, found),
       ),
     ),
@@ -269,34 +270,46 @@ export const execCreate: Shape = object({
 /** Body of `POST /exec/{id}/start`. */
 export const execStart: Shape = object({ Detach: bool(), Tty: bool(), ConsoleSize: from(42, list(int())) });
 
+const signsIn: Mark = judged('registry', [], 'the engine itself signs in there; without one, at Docker Hub', () => undefined);
+
 /** Body of `POST /auth`. */
-export const auth: Shape = object({
-  username: text(), password: text(), email: from(25, text(), 51),
-  serveraddress: text(judged('registry', [], 'the engine itself signs in there', (value, pointer, found) => {
-    found.registries.push({ address: textOf(value), pointer });
-  }, true)),
-  auth: unnamed(text()), identitytoken: unnamed(text()), registrytoken: unnamed(text()),
-});
+export const auth: Shape = object(
+  { username: text(), password: text(), email: from(25, text(), 51), serveraddress: text(signsIn), auth: unnamed(text()), identitytoken: unnamed(text()), registrytoken: unnamed(text()) },
+  judged('registry', [], '', (value, pointer, found) => {
+    found.registries.push({ address: textOf(member(value, 'serveraddress')), pointer: `${pointer}/serveraddress` });
+  }, true),
+);
 
 // ---- networks
 
 const harmlessNetworkOptions = new Set(['encrypted', 'com.docker.network.driver.mtu', 'com.docker.network.bridge.enable_icc']);
 
-/** Body of `POST /networks/create`. */
-export const networkCreate: Shape = object({
-  Name: text({ ...createsMark('network') }), CheckDuplicate: from(24, bool(), 45),
-  Driver: text(needs('network:create:driver', { says: 'unless `bridge` or `overlay`', unless: (value) => value === 'bridge' || value === 'overlay' })),
-  Internal: bool(), Attachable: from(25, bool(needs('network:create:attachable'))), Ingress: from(29, bool(needs('network:create:ingress'))), EnableIPv4: from(47, bool()), EnableIPv6: bool(),
-  Scope: from(30, oneOf(['local', 'swarm'])), ConfigOnly: from(30, bool(needs('network:create:driver'))),
-  ConfigFrom: from(30, object({ Network: text(uses('network', 'network:connect')) }, needs('network:create:driver'))),
-  IPAM: object({
-    Driver: text(needs('network:create:ipam-driver', { says: 'unless `default`', unless: (value) => value === 'default' })),
-    Config: list(object({ Subnet: text(), IPRange: text(), Gateway: text(), AuxiliaryAddresses: textMap(), AuxAddress: unnamed(spelling('AuxiliaryAddresses', textMap())) })),
-    Options: textMap(needs('network:create:ipam-driver')),
-  }),
-  Options: textMap(needs('network:create:options', { says: 'unless encryption, MTU or inter-container traffic', unless: (value) => members(value).every(([name]) => harmlessNetworkOptions.has(name)) })),
-  Labels: labels(),
+const unlessOverlay: Mark = judged('needs', ['network:create:options'], 'unless the driver is `overlay`: other networks get a route on the host', () => undefined);
+
+/** All but overlay networks get a route on the host: whoever chooses its addresses takes those of the host's own neighbours, or of a cloud's metadata. */
+const addresses: Mark = judged('needs', ['network:create:options'], '', (value, pointer, found) => {
+  const chosen = member(member(value, 'IPAM'), 'Config');
+  if (textOf(member(value, 'Driver')) !== 'overlay' && Array.isArray(chosen) && !chosen.every(isZero)) found.needs.push({ operation: 'network:create:options', pointer: `${pointer}/IPAM/Config` });
 });
+
+/** Body of `POST /networks/create`. */
+export const networkCreate: Shape = object(
+  {
+    Name: text({ ...createsMark('network') }), CheckDuplicate: from(24, bool(), 45),
+    Driver: text(needs('network:create:driver', { says: 'unless `bridge` or `overlay`', unless: (value) => value === 'bridge' || value === 'overlay' })),
+    Internal: bool(), Attachable: from(25, bool(needs('network:create:attachable'))), Ingress: from(29, bool(needs('network:create:ingress'))), EnableIPv4: from(47, bool()), EnableIPv6: bool(),
+    Scope: from(30, oneOf(['local', 'swarm'])), ConfigOnly: from(30, bool(needs('network:create:driver'))),
+    ConfigFrom: from(30, object({ Network: text(uses('network', 'network:connect')) }, needs('network:create:driver'))),
+    IPAM: object({
+      Driver: text(needs('network:create:ipam-driver', { says: 'unless `default`', unless: (value) => value === 'default' })),
+      Config: list(object({ Subnet: text(), IPRange: text(), Gateway: text(), AuxiliaryAddresses: textMap(), AuxAddress: unnamed(spelling('AuxiliaryAddresses', textMap())) }), unlessOverlay),
+      Options: textMap(needs('network:create:ipam-driver')),
+    }),
+    Options: textMap(needs('network:create:options', { says: 'unless encryption, MTU or inter-container traffic', unless: (value) => members(value).every(([name]) => harmlessNetworkOptions.has(name)) })),
+    Labels: labels(),
+  },
+  addresses,
+);
 
 function createsMark(kind: 'network' | 'volume' | 'service' | 'secret' | 'config'): Mark {
   return judged('creates', [], 'the name of what is made', (value, pointer, found) => {

@@ -149,6 +149,7 @@ describe('a container', () => {
 
 describe.each(['POST /services/create', 'POST /v1.41/services/web/update?version=7'])('a service: %s', (call) => {
   const options: [Operation, object, object?][] = [
+    ['service:create:bind', { Mounts: [{ Type: 'volume', Source: '{{"bobs-data"}}', Target: '/x' }] }], ['service:create:bind', { Mounts: [{ Type: 'volume', Source: 'vic{{""}}tim', Target: '/x' }] }], ['service:create:bind', { Mounts: [{ Type: 'volume', Source: '{{.Service.Labels.v}}', Target: '/x' }] }],
     ['service:create:bind', { Mounts: [{ Type: 'bind', Source: '/', Target: '/h' }] }], ['service:create:bind', { Mounts: [{ Type: 'volume', Source: '/', Target: '/h' }] }], ['service:create:npipe', { Mounts: [{ Type: 'npipe', Source: 'x', Target: 'x' }] }],
     ['service:create:volume-options', { Mounts: [{ Type: 'volume', Source: 'v', Target: '/h', VolumeOptions: { DriverConfig: { Options: { type: 'none', o: 'bind', device: '/' } } } }] }],
     ['service:create:volume-driver', { Mounts: [{ Type: 'volume', Source: 'v', Target: '/h', VolumeOptions: { DriverConfig: { Name: 'nfs' } } }] }], ['service:create:mount-cluster', { Mounts: [{ Type: 'cluster', Source: 'v', Target: '/h' }] }],
@@ -188,6 +189,8 @@ describe('other objects', () => {
   it('networks: drivers, IPAM, options and sources of configuration', () => {
     const network = (more: object): string[] => needs(rule('POST /networks/create', { Name: 'n', ...more }));
     expect(network({ Driver: 'overlay', Options: { encrypted: '' }, IPAM: { Driver: 'default', Config: [{ Subnet: '10.0.0.0/24' }] }, CheckDuplicate: true })).toEqual([]);
+    for (const Driver of ['bridge', '']) expect(network({ Driver, IPAM: { Config: [{ Subnet: '169.254.169.0/24' }] } })).toEqual(['network:create:options /IPAM/Config']);
+    expect(network({ IPAM: { Config: [{ Subnet: '' }] } })).toEqual([]);
     expect(network({ Driver: 'macvlan', Options: { parent: 'eth0' } })).toEqual(['network:create:driver /Driver', 'network:create:options /Options']);
     expect(network({ Driver: 'bridge', Options: { 'com.docker.network.bridge.name': 'docker0' } })).toEqual(['network:create:options /Options']);
     expect(network({ Attachable: true, Ingress: true })).toEqual(['network:create:attachable /Attachable', 'network:create:ingress /Ingress']);
@@ -267,6 +270,7 @@ describe('other objects', () => {
     expect(rule('POST /plugins/pull?remote=vieux/sshfs', [{ Name: 'mount', Description: '', Value: ['/'] }])).toMatchObject({ operations: ['plugin:manage'], registries: [{ address: 'vieux/sshfs', pointer: '?remote' }] });
     expect(refusal('POST /plugins/pull?remote=x', { Name: 'mount' })).toEqual(['']);
     expect(rule('POST /swarm/join', { RemoteAddrs: ['10.0.0.1'], JoinToken: 'x' }).operations).toEqual(['swarm:join']);
+    for (const without of [{}, { serveraddress: null }, { serveraddress: '' }]) expect(rule('POST /auth', { username: 'a', password: 'b', ...without }).registries).toEqual([{ address: '', pointer: '/serveraddress' }]);
     expect(rule('POST /auth', { username: 'a', password: 'b', serveraddress: 'registry.test' }).registries).toEqual([{ address: 'registry.test', pointer: '/serveraddress' }]);
   });
 });

@@ -20,6 +20,8 @@ export interface AnswerWish {
   seesAll: boolean;
   /** Repositories of ours that the caller may pull; needed of rows that tell of images. */
   pullable: { has(path: string): boolean };
+  /** How many items of a list are shown at most, the first ones; null: all. */
+  limit: number | null;
   /** Whether the caller may do this on the cluster as such. */
   allowed(operation: Operation): boolean;
 }
@@ -90,6 +92,10 @@ export class AnswerFilters {
         if (!list) throw new Error(`lists of ${response.kind} are not filtered`);
         return () => {
           const sees = this.seer(wish, response.kind);
+          if (wish.limit !== null) {
+            let left = wish.limit;
+            return listFilter({ at: response.at, wanted: list.wanted, ...(list.form ? { form: list.form } : {}), keep: (found) => left > 0 && sees(list.read(found)) && left-- > 0 });
+          }
           return listFilter({ at: response.at, wanted: list.wanted, ...(list.form ? { form: list.form, known: this.knownTo(wish, response.kind, list.form) } : {}), keep: (found) => sees(list.read(found)) });
         };
       }

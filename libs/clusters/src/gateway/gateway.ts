@@ -12,11 +12,12 @@ import { EngineError, type EngineClient, type RegistryAuth } from '../engine.cli
 import type { RawEngine } from '../engine.raw';
 import { ImageAdmission } from '../judgement';
 import { clustersProblem } from '../problems';
-import { AnswerFilters } from './filters';
+import { plainName } from '../rules';
+import { AnswerFilters, type AnswerWish } from './filters';
 import { Made, type Teller } from './made';
 import { NodeScheduling } from './node-scheduling';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
-import { claimLabel, Ownership } from './ownership';
+import { claimLabel, isOnlyNode, Ownership } from './ownership';
 import type { ClusterOwnership, OwnedKind } from './ownership-index';
 import type { Passage } from './passage';
 import { KitBuilds, type KitPull } from './buildkit/kit-builds';
@@ -29,7 +30,7 @@ import { buildArgsOf, namingRows, parseForeign, remedy } from './images';
 import { GatewayImages } from './ports';
 import { OwnPrune } from './prune';
 import { PullCredentials } from './pull-credentials';
-import { filteredQuery, queryValues, withQuery } from './query';
+import { filteredQuery, limitOf, queryValues, withQuery } from './query';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
 import { authHeader, checkedAuth, checkedConfig, isRegistry } from './registry-auth';
@@ -113,7 +114,6 @@ const tellers: Partial<Record<string, (query: string, isKit: boolean) => Teller>
   'POST /images/load': () => 'load',
   'POST /images/create': (query) => ((queryValues(query, 'fromSrc')[0] ?? '') === '' ? 'pull' : 'import'),
 };
-const objectName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
 /** What an image's or a plugin's name is made of; its slashes stand in a path as they are. */
 const referenceName = /^(?!.*(?:\/\/|\.\.))[[a-zA-Z0-9][\][a-zA-Z0-9_.:/@-]{0,511}$/;
 
@@ -338,10 +338,11 @@ export class EngineGateway {
     }
   }
 
-  /** Lists that begin or end at an object: engines say where there is none, and so whether there is one. */
+  /** Lists that begin or end at an object, or are an object's: engines say where there is none, and so whether there is one. */
   private async judgeNeighbours(call: Call): Promise<void> {
     const { ctx, match: { row, query }, ruling } = call;
     const { kind } = row.target;
+    if (kind === 'task') await this.judgeTasksOf(call);
     if (kind !== 'container' && kind !== 'image') return;
     const given = [...query.filter(([name]) => name === 'since' || name === 'before').map(([, value]) => value), ...(ruling.filters?.['since'] ?? []), ...(ruling.filters?.['before'] ?? [])].filter((name) => name !== '');
     if (given.length === 0 || row.operations.every((operation) => this.seesAll(ctx, operation, kind))) return;
@@ -351,6 +352,24 @@ export class EngineGateway {
       if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(kind, name) });
       for (const operation of row.operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage(kind, name));
     }
+  }
+
+  private async judgeTasksOf(call: Call): Promise<void> {
+    const { ctx, match: { row }, ruling: { filters, query } } = call;
+    if (!filters || row.operations.every((operation) => this.seesAll(ctx, operation, 'task'))) return;
+    const wholes = { service: row.operations, node: ['node:view'] } as const;
+    const resolved = { ...filters };
+    for (const [kind, operations] of Object.entries(wholes) as [keyof typeof wholes, readonly Operation[]][]) {
+      const ids: string[] = [];
+      for (const name of filters[kind] ?? []) {
+        const seen = await this.look(call, kind, name);
+        if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(kind, name) });
+        for (const operation of operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage(kind, name));
+        ids.push(seen.id);
+      }
+      if (filters[kind]) resolved[kind] = ids;
+    }
+    call.query = withQuery(query, { filters: JSON.stringify(Object.fromEntries(Object.entries(resolved).map(([key, values]) => [key, Object.fromEntries(values.map((each) => [each, true]))]))) });
   }
 
   /** An image on a node is nobody's; who may pull it by one of its names may look at it, and do with its content what they may do where they work. */
@@ -464,13 +483,15 @@ export class EngineGateway {
         continue;
       }
       if (!seen && use.kind === 'volume') {
+        if (!plainName.test(use.id)) throw clustersProblem('no-such-object', { detail: missingMessage('volume', use.id) });
         const owned = call.owners.find('volume', { name: use.id });
         if (owned) {
           this.require(call, { operation: use.operation, ref: owned }, () => missingMessage('volume', use.id));
           continue;
         }
-        if (call.collectionId === null) throw clustersProblem('no-such-object', { detail: missingMessage('volume', use.id) });
-        this.require(call, { operation: 'volume:create', ref: { kind: 'collection', id: call.collectionId } }, () => missingMessage('volume', use.id));
+        const place = this.placeOfVolumes(call);
+        if (place === null) throw clustersProblem('no-such-object', { detail: missingMessage('volume', use.id) });
+        this.require(call, { operation: 'volume:create', ref: { kind: 'collection', id: place } }, () => missingMessage('volume', use.id));
         fresh.add(use.id);
         continue;
       }
@@ -479,6 +500,13 @@ export class EngineGateway {
       if (call.match.row.name === 'POST /commit') call.query = withQuery(call.ruling.query, { container: seen.id });
     }
     return [...fresh];
+  }
+
+  /** Where volumes lie that come with what mounts them first: beside what is made, or where the service lies that is changed. */
+  private placeOfVolumes(call: Call): string | null {
+    const { ctx, collectionId, target, match: { row } } = call;
+    if (collectionId !== null || row.name !== 'POST /services/{id}/update') return collectionId;
+    return this.access.collectionsAbove(this.refOf(call, target!))[0]?.id ?? this.homeOf(ctx);
   }
 
   /** What runs, runs where its maker may schedule, and so does what is made to run again by whoever does that. */
@@ -782,7 +810,7 @@ export class EngineGateway {
   private async look(call: Call, kind: EngineKind, id: string): Promise<Seen | null> {
     if (!canInspect(kind)) throw new Error(`calls on one ${kind} are not passed on`);
     // An empty or a stranger name would make another path of it: that of the list, for one.
-    if (!(kind === 'image' || kind === 'plugin' ? referenceName : objectName).test(id)) return null;
+    if (!(kind === 'image' || kind === 'plugin' ? referenceName : plainName).test(id)) return null;
     const answer = await call.engine.inspect(inspectPath(kind, id));
     const seen = answer === null ? null : readSeen(kind, answer);
     if (kind !== 'exec' || !seen?.partOf) return seen;
@@ -806,12 +834,18 @@ export class EngineGateway {
   // --- creating
 
   private async claim(call: Call, volumes: string[]): Promise<void> {
-    const { ctx, cluster, ruling, collectionId } = call;
-    if (collectionId === null) {
+    const { ctx, cluster, ruling } = call;
+    if (call.collectionId !== null) await this.claimMade(call, call.collectionId);
+    else {
       if (ruling.row.name === 'POST /containers/{id}/rename') await this.judgeNames(call);
       this.keepLabels(call);
-      return;
     }
+    const place = this.placeOfVolumes(call);
+    for (const name of volumes) call.claims.push({ id: await this.named(name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId: place!, createdBy: ctx.actor.id })), name });
+  }
+
+  private async claimMade(call: Call, collectionId: string): Promise<void> {
+    const { ctx, cluster, ruling } = call;
     const createdBy = ctx.actor.id;
     await this.judgeNames(call);
     for (const made of ruling.creates) {
@@ -830,7 +864,6 @@ export class EngineGateway {
       labels[claimLabel] = claim;
       labels[sealLabel] = this.ownership.collectionSeal(cluster.id, made.kind, name, collectionId);
     }
-    for (const name of volumes) call.claims.push({ id: await this.named(name, () => this.ownership.claim(ctx, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId, createdBy })), name });
   }
 
   /** A name that an engine could take for something else's id, or that something else has, would lead others to the wrong object. */
@@ -875,12 +908,15 @@ export class EngineGateway {
     if (labels) for (const [name, value] of kept) labels[name] = value;
   }
 
-  /** A volume that is there is not made again: the engine answers the one that there is, so it must be the caller's to see. */
+  /**
+   * A volume that is there is not made again: the engine answers the one that there is, so it must be the caller's to see. One that somebody has on
+   * another node, or had on this one, is theirs to make here.
+   */
   private async isThere(call: Call, name: string): Promise<boolean> {
     if (name === '') return false;
     const seen = await this.look(call, 'volume', name);
-    if (!seen) return false;
-    const ref = this.refOf(call, seen);
+    const ref = seen ? this.refOf(call, seen) : call.owners.find('volume', { name });
+    if (!ref) return false;
     if (!this.access.can(call.ctx, 'volume:use', ref).allowed) throw nameTaken(name);
     call.checks.push({ operation: 'volume:use', ref });
     return true;
@@ -910,7 +946,10 @@ export class EngineGateway {
     const body = ruling.stream && !isRemote ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
     const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && !call.kit && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
-    const filter = this.filters.make({ ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed });
+    const wish: AnswerWish = { ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, limit: limitOf(row, ruling.query), allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed };
+    const filter = this.filters.make(wish);
+    // Events that go out as they come do so only as long as nothing is hidden from who hears them.
+    const isWhole = (): boolean => row.response.is !== 'events' || filter !== null || this.filters.make(wish) === null;
     const { version } = call;
     return {
       method: row.method,
@@ -928,7 +967,7 @@ export class EngineGateway {
       connection: row.connection,
       filter: filter ?? this.tapOf(call),
       whole: this.wholeOf(call, seesAll),
-      stillAllowed: async () => this.holds(ctx, checks) && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
+      stillAllowed: async () => this.holds(ctx, checks) && isWhole() && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
       ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
     };
   }
@@ -1000,7 +1039,7 @@ export class EngineGateway {
     if (row.method === 'DELETE' && call.target && isOwnedKind(call.target.kind)) {
       const { kind, id } = call.target;
       return async (status, body) => {
-        if (status < 300) {
+        if (status < 300 && (kind !== 'volume' || seesAll || (await isOnlyNode(call.engine)))) {
           const ref = this.refOf(call, call.target!);
           await this.ownership.forget(ctx, { clusterId: cluster.id, kind, engineId: id });
           if (kind === 'service' && ref.parent === undefined) await this.credentials.end(ctx, cluster.id, ref.id);
@@ -1008,6 +1047,7 @@ export class EngineGateway {
         return { status, body: status >= 400 && !seesAll ? refusalFor(kind, status, body) : body };
       };
     }
+    if (row.name === 'POST /services/{id}/update' && !this.seesAll(ctx, 'service:view', 'service')) return async (status, body) => ({ status, body: status >= 400 ? withoutServices(body) : body });
     if (row.name === 'GET /version') return async (status, body) => ({ status, body: status < 300 ? knownVersions(body) : body });
     const remember = (id: string, how: string): Promise<void> => this.makings.remember(ctx, { clusterId: cluster.id, nodeId: call.nodeId, kind: 'image', id, how, since: call.since });
     if (row.name === 'POST /commit') {
@@ -1046,22 +1086,23 @@ export class EngineGateway {
   /** After a create: binds what was claimed to the engine's id, or lets it go. */
   private async made(call: Call, status: number, body: Buffer): Promise<{ status: number; body: Buffer }> {
     const { ctx, ruling } = call;
+    const own = ruling.creates.length > 0 ? 1 : 0;
     if (status >= 300) {
       await this.release(call);
-      // The engine's own words name whose the name is.
-      return { status, body: status === 409 ? message(nameTaken(ruling.creates[0]?.name ?? '').detail) : body };
+      // The engine's own words name whose the name is, or the port.
+      if (status === 409 && own === 1) return { status, body: message(nameTaken(ruling.creates[0]!.name).detail) };
+      return { status, body: this.seesAll(ctx, 'service:view', 'service') ? body : withoutServices(body) };
     }
-    const answer = JSON.parse(body.toString()) as Record<string, unknown>;
-    const id = answer['Id'] ?? answer['ID'] ?? answer['Name'];
-    if (typeof id !== 'string' || id === '') throw clustersProblem('engine-failed', { detail: 'The engine answered without an id.' });
+    const answer = own === 1 ? (JSON.parse(body.toString()) as Record<string, unknown>) : {};
+    const id = answer['Id'] ?? answer['ID'] ?? answer['Name'] ?? '';
+    if (own === 1 && (typeof id !== 'string' || id === '')) throw clustersProblem('engine-failed', { detail: 'The engine answered without an id.' });
     if (ruling.creates[0]?.kind === 'volume' && memberText(answer['Labels'] as Value, claimLabel) !== call.claims[0]!.id) {
       // Somebody made it a moment ago: the engine answers the volume that there is.
       await this.release(call);
       return { status: 409, body: message(nameTaken(ruling.creates[0].name).detail) };
     }
-    const own = ruling.creates.length > 0 ? 1 : 0;
     for (const [index, claim] of call.claims.entries()) {
-      if (index < own) await this.ownership.bind(ctx, claim.id, id, ...(claim.name === '' ? [] : [claim.name]));
+      if (index < own) await this.ownership.bind(ctx, claim.id, id as string, ...(claim.name === '' ? [] : [claim.name]));
       else await this.ownership.bind(ctx, claim.id, claim.name, claim.name);
     }
     return { status, body };
@@ -1128,6 +1169,14 @@ function nameTaken(name: string): Problem {
 
 function message(text: string): Buffer {
   return Buffer.from(JSON.stringify({ message: text }));
+}
+
+/** A refusal without the service that it names: engines say which one has a port. */
+function withoutServices(body: Buffer): Buffer {
+  const text = body.toString();
+  if (!/ by service /i.test(text)) return body;
+  const port = /port '?(\d{1,5})'? is already in use/.exec(text)?.[1];
+  return message(port === undefined ? 'Something that this asks for is already in use.' : `port '${port}' is already in use`);
 }
 
 /** Why something can't be removed, without whose things keep it. */

@@ -537,6 +537,20 @@ interface DeliveryRow {
   scope: string;
 }
 
+/**
+ * Whether the engine is known to be all that there is of its cluster. The name of a volume is one owner's in the whole cluster, and each node may have a
+ * volume of that name: one that is gone from this node frees its name only where no other could have it.
+ */
+export async function isOnlyNode(engine: EngineClient): Promise<boolean> {
+  try {
+    const { Swarm: swarm } = await engine.info();
+    return swarm?.ControlAvailable === true && swarm.Nodes === 1;
+  } catch (error) {
+    if (error instanceof EngineError) return false;
+    throw error;
+  }
+}
+
 function ownObject({ id, nodeId, kind, name, engineId }: OwnRow): OwnedObject {
   return { key: `own ${id}`, kind, nodeId, name, engineId, ref: Object.freeze({ kind, id }) };
 }

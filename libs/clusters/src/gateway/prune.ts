@@ -6,7 +6,7 @@ import type { Cluster } from '../cluster.entity';
 import type { EngineKind } from '../engine-api/shape';
 import { EngineError, type EngineClient } from '../engine.client';
 import { swarmServiceLabel, type Seen } from './objects';
-import { Ownership } from './ownership';
+import { isOnlyNode, Ownership } from './ownership';
 import type { ClusterOwnership } from './ownership-index';
 import { readPruneFilter, type PrunedKind, type PruneFilter } from './prune-filters';
 import { refOf } from './refs';
@@ -91,12 +91,13 @@ export class OwnPrune {
     try {
       const candidates = (await this.list(wish, kind, filter)).filter(({ seen }) => this.may(wish, kind, seen));
       const sizes = candidates.length === 0 ? null : await this.sizes(wish, kind);
+      const frees = kind !== 'volume' || candidates.length === 0 || (await isOnlyNode(wish.engine));
       for (const { seen, told } of candidates) {
         if (signal.aborted || this.clock.now().getTime() > ends) break;
         // Rights, and whose a name is, may have changed while others were removed.
         if (!this.may(wish, kind, seen)) continue;
         const bytes = sizes ? await sizes(seen.id) : 0;
-        if (!(await this.remove(wish, kind, seen.id))) continue;
+        if (!(await this.remove(wish, kind, seen.id, frees))) continue;
         removed.told.push(told);
         removed.bytes += bytes;
         if (removed.told.length - recorded >= rowSize) await record('success');
@@ -147,9 +148,9 @@ export class OwnPrune {
   }
 
   /** False where the engine keeps it, or somebody was faster. */
-  private async remove({ ctx, engine, cluster }: PruneWish, kind: PrunedKind, id: string): Promise<boolean> {
+  private async remove({ ctx, engine, cluster }: PruneWish, kind: PrunedKind, id: string, frees: boolean): Promise<boolean> {
     const gone = await unlessRefused(() => (kind === 'container' ? engine.removeContainer(id) : kind === 'network' ? engine.removeNetwork(id) : engine.removeVolume(id)), false);
-    if (gone) await this.ownership.forget(ctx, { clusterId: cluster.id, kind, engineId: id });
+    if (gone && frees) await this.ownership.forget(ctx, { clusterId: cluster.id, kind, engineId: id });
     return gone;
   }
 

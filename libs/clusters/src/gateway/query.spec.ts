@@ -1,5 +1,5 @@
 import { engineTable } from '../engine-api/table';
-import { filteredQuery, queryValues, withQuery } from './query';
+import { filteredQuery, limitOf, queryValues, withQuery } from './query';
 
 const row = (name: string): (typeof engineTable)[number] => engineTable.find((each) => each.name === name)!;
 
@@ -10,6 +10,10 @@ describe('the query of a filtered answer', () => {
     expect(filteredQuery(df, 52, '')).toBe('?verbose=1');
     expect(filteredQuery(df, 52, '?type=volume&verbose=0')).toBe('?type=volume&verbose=1');
     expect(filteredQuery(row('GET /containers/json'), 52, '?all=1')).toBe('?all=1');
+    expect(filteredQuery(row('GET /containers/json'), 41, '?limit=3&size=1')).toBe('?size=1&all=1');
+    expect(filteredQuery(row('GET /containers/json'), 41, '?all=0&limit=-1')).toBe('?all=0&limit=-1');
+    expect(['?limit=3', '?limit=0', '?limit=-1', '?limit=', '', '?all=1'].map((query) => limitOf(row('GET /containers/json'), query))).toEqual([3, null, null, null, null, null]);
+    expect(limitOf(row('GET /images/search'), '?limit=3')).toBeNull();
   });
 });
 
