@@ -13,11 +13,20 @@ export function storableText(text: string, max = maxText): string {
 
 /**
  * What may stand in an audit row's `detail`: JSON of bounded size, in which every value named like a secret is `***`.
- * Values that JSON does not know (functions, undefined) are left out; objects that print themselves (dates, `Secret`) do so.
+ * Values that JSON does not know (functions, undefined) are left out; objects that print themselves (dates, `Secret`) do so. Where it is too long,
+ * the largest members are left out, and `truncated` is true.
  */
 export function safeDetail(detail: Record<string, unknown>): Record<string, unknown> {
   const clean = cleanObject(detail, 0);
-  return JSON.stringify(clean).length > maxJson ? { truncated: true } : clean;
+  const sizes = Object.entries(clean).map(([name, item]): [string, number] => [name, JSON.stringify(name).length + JSON.stringify(item).length + 2]);
+  let left = sizes.reduce((sum, [, size]) => sum + size, 2);
+  if (left <= maxJson) return clean;
+  for (const [name, size] of sizes.sort(([, a], [, b]) => b - a)) {
+    if (left <= maxJson - 20) break;
+    delete clean[name];
+    left -= size;
+  }
+  return { ...clean, truncated: true };
 }
 
 function cleanObject(value: object, depth: number): Record<string, unknown> {
