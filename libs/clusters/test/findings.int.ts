@@ -40,10 +40,13 @@ class Images extends GatewayImages {
 
 class Admissions extends ImageAdmission {
   allowed = true;
+  /** A scope whose policy refuses everything. */
+  refusing = '';
   readonly stored: (boolean | undefined)[] = [];
-  admit(_ctx: Context, _wish: object, options: { store?: boolean } = {}): Promise<Admission> {
+  admit(_ctx: Context, { scope }: { scope: string }, options: { store?: boolean } = {}): Promise<Admission> {
     this.stored.push(options.store);
-    return Promise.resolve({ allowed: this.allowed, reason: this.allowed ? null : 'trust.unsigned', explanation: this.allowed ? '' : 'nobody signed it', verdictId: null });
+    const allowed = this.allowed && scope !== this.refusing;
+    return Promise.resolve({ allowed, reason: allowed ? null : 'trust.unsigned', explanation: allowed ? '' : 'nobody signed it', verdictId: null });
   }
 }
 
@@ -365,6 +368,25 @@ it('flags what is somebody’s and runs what may not run any more, and stops it 
   await look();
   expect((await find(own, 'image-refused'))?.state).toBe('gone');
 });
+
+it('judges what was deployed by its own environment, also beside another one that runs the same', async () => {
+  const deployed = async (name: string, environment: string): Promise<string> => {
+    await test.db.query(system, `insert into clusters_objects (cluster_id, kind, name, scope) values ($1, 'service', $2, $3)`, [cluster.id, name, `environment:${environment}`]);
+    return serve(name, { Replicated: { Replicas: 1 } }, { TaskTemplate: { ContainerSpec: { Image: pulled } } });
+  };
+  const [first, second] = [uuidv7(), uuidv7()];
+  const ids = [await deployed('in-one', first), await deployed('in-another', second)];
+  images.scopes = [`environment:${first}`, `environment:${second}`];
+  const states = async (): Promise<(string | undefined)[]> => Promise.all(ids.map(async (id) => (await find(id, 'image-refused'))?.state));
+  for (const [refusing, expected] of [[second, [undefined, 'flagged']], [first, ['flagged', 'gone']]] as const) {
+    admissions.refusing = `environment:${refusing}`;
+    for (let round = 0; round < 2; round += 1) await look();
+    expect(await states()).toEqual(expected);
+  }
+  [images.scopes, admissions.refusing] = [[], ''];
+  for (const id of ids) await call('DELETE', `/services/${id}`);
+  await look();
+}, 300_000);
 
 it('pages and filters', async () => {
   const whole = await all();

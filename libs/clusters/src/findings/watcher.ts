@@ -453,13 +453,13 @@ export class Watcher implements OnModuleDestroy {
     const running = seen.filter(({ kind, active }) => (kind === 'container' || kind === 'service') && active);
     const { owners } = await this.known(ctx, cluster.id, nodeId, running, []);
     const { access, images, admission, config: { registryPublicHost } } = this;
-    // The same image in the same place is asked once.
+    // The same image in the same place, and of the same environment, is asked once.
     const answers = new Map<string, Promise<string | null>>();
     const refused: (SeenObject & { detail: string })[] = [];
     for (const object of running) {
       const place = owners.get(`${object.kind} ${object.id}`);
       if (!place) continue;
-      const key = `${access.collectionsAbove(place)[0]?.id ?? ''} ${object.image}`;
+      const key = `${place.parent?.kind === 'environment' ? place.parent.id : ''} ${access.collectionsAbove(place)[0]?.id ?? ''} ${object.image}`;
       const answer = answers.get(key) ?? judgeStanding({ access, images, admission, registryPublicHost }, ctx, {
         clusterId: cluster.id, place, image: object.image, store: false, digests: async () => digestsOf(engine, object.image),
       }).then((refusal) => refusal?.explanation ?? null);
