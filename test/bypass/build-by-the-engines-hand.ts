@@ -7,7 +7,8 @@ export const attempt: Attempt = {
     const t = `t=${encodeURIComponent(`${world.registry}/ann/stolen:one`)}`;
     const address = `http://${world.registry}/v2/`;
     const texts = [`ADD ${address} /x`, `ADD ["${address}", "/x"]`, `ADD ["\\u0068ttp://${world.registry}/", "/x"]`, `ARG A=${address}\nADD $A /x`,
-      `ENV E=\nADD ht\${E}tp://${world.registry}/ /x`, `ONBUILD ADD ${address} /x`, `ADD git@${world.registry}:x /x`, `add\t${address}\t/x`];
+      `ENV E=\nADD ht\${E}tp://${world.registry}/ /x`, `ONBUILD ADD ${address} /x`, `ADD git@${world.registry}:x /x`, `add\t${address}\t/x`,
+      `ADD ["${address.replace('//', "'/'/")}", "/x"]`, `ADD ["${address.replace('//', '\\u0022/\\u0022/')}", "/x"]`, `ONBUILD ADD ["${address.replace('//', "'/'/")}", "/x"]`];
     return calls(world, [
       ...texts.map((text): Call => ['POST', `/build?${t}`, archive([['Dockerfile', `FROM scratch\n${text}\n`]])]),
       ...[address, 'git://127.0.0.1:1/x', `${address}#x`, 'client-session', '-'].map((remote): Call => ['POST',

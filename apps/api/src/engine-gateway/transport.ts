@@ -44,6 +44,8 @@ const parcelBytes = 32 * 1024;
 const parcelMillis = 1;
 /** Reads over which an engine may sit for minutes: it walks file systems, or asks registries. */
 const slowRead = /^\/v1\.\d+\/(?:system\/df|images\/search|distribution\/|containers\/[^/?]+\/(?:changes|top))|[?&]size=1/;
+/** What fails before there is a connection. */
+const unreachedCodes: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
 /** What a connection fails with that the engine ended while nothing was asked on it. */
 const staleCodes: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 /** What a session's client may say to have. */
@@ -275,6 +277,7 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
   const { caller, input, upgrade } = question;
   return new Promise((resolve, reject) => {
     if (caller.destroyed) {
+      passage.unasked?.();
       resolve(null);
       return;
     }
@@ -294,6 +297,7 @@ function ask(engine: RawEngine, question: Question, passage: Passage, limits: Tr
     const fail = (cause: Error): void => {
       if (!settle()) return;
       upstream.destroy();
+      if (unreachedCodes.has((cause as NodeJS.ErrnoException).code ?? '')) passage.unasked?.();
       if (caller.destroyed) resolve(null);
       // What the caller sent was judged on its way.
       else if (cause instanceof Problem) reject(cause);

@@ -130,7 +130,7 @@ function readParameter(parameter: Parameter, name: string, text: string, found: 
       return readFilters(text, pointer, found);
     case 'json': {
       if (text === '') return null;
-      const value = parsed(text, pointer, found);
+      const value = parsed(text, pointer, found, parameter.shape!.is === 'map');
       if (value === undefined) return null;
       const copy = readShape(parameter.shape!, value, pointer, found);
       read = { value: copy, written: writeStrictJson(copy) };
@@ -141,9 +141,10 @@ function readParameter(parameter: Parameter, name: string, text: string, found: 
   return read;
 }
 
-function parsed(text: string, pointer: string, found: Found): Value | undefined {
+/** @param distinctCase engines read it into a map, in which `http_proxy` is not `HTTP_PROXY` */
+function parsed(text: string, pointer: string, found: Found, distinctCase = false): Value | undefined {
   try {
-    return parseStrictJson(Buffer.from(text), { numbers: 'source' });
+    return parseStrictJson(Buffer.from(text), { numbers: 'source', distinctCase });
   } catch (error) {
     if (!(error instanceof StrictJsonError)) throw error;
     found.errors.push({ pointer: pointer + error.pointer, detail: error.message });

@@ -36,6 +36,7 @@ describe('readDockerfile', () => {
   it.each([
     ['an address', 'ADD http://127.0.0.1/x /'], ['one in a list', 'ADD ["https://a/x", "/"]'], ['one in a list with escapes', 'ADD ["\\u0068ttp://a/x", "/"]'], ['a list that is none', 'ADD ["http://a/x", "/"] x'], ['a variable', 'ADD $A /'], ['a part of one', 'ADD h${A}ttp://x /'],
     ['quotes', 'ADD "a b" /'], ['a repository', 'ADD git@a:b /'], ['one in a trigger', 'ONBUILD ADD http://a/ /'],
+    ['quotes within a list', `ADD ["http:'/'/169.254.169.254/x", "/x"]`], ['quotes within a list, written as such', 'ADD ["http:\\u0022/\\u0022/169.254.169.254/x", "/x"]'],
   ])('says that %s is fetched', (_what, line) => expect(readDockerfile(`FROM scratch\n${line}`).fetches).toHaveLength(1));
 
   it('says of files that they are not fetched', () => expect(readDockerfile('FROM scratch\nADD a b.tar /\nADD ["a b", "/"]\nCOPY http://a /\nRUN wget http://a').fetches).toEqual([]));

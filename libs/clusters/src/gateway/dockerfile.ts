@@ -114,7 +114,7 @@ function readInstruction(line: string, stages: Stages, triggered: boolean, fetch
     case 'ADD': {
       const { flags, rest: sources } = takeFlags(line, rest);
       if (kit) judgedFlags(line, word, flags);
-      if (word === 'ADD' && (couldFetch(sources) || (kit && addressLike.test(sources)))) fetches.push(line);
+      if (word === 'ADD' && couldFetch(sources, kit !== null)) fetches.push(line);
       const parts: Part[] = [word];
       for (const flag of flags) {
         if (!flag.startsWith('--from')) parts.push(` ${flag}`);
@@ -152,18 +152,21 @@ function stageOrImage(line: string, flag: string, { names, count }: Stages): Par
   return names.has(value.toLowerCase()) ? value.toLowerCase() : { reference: value, how: 'copy' };
 }
 
-/** Whether one of the sources is, or may become, an address. Variables and quotes are the engine's to resolve. */
-function couldFetch(sources: string): boolean {
-  let texts = [sources];
-  if (sources.startsWith('[')) {
-    try {
-      const parsed: unknown = JSON.parse(sources);
-      if (Array.isArray(parsed) && parsed.every((each) => typeof each === 'string')) return parsed.some((each) => /[$\\]|:\/\/|^git@/.test(each));
-    } catch {
-      texts = [sources]; // engines read it as words then
-    }
+/** Whether one of the sources is, or may become, an address. Variables and quotes are the engine's to resolve, in the items of a list too. */
+function couldFetch(sources: string, isKit: boolean): boolean {
+  if (isKit && addressLike.test(sources)) return true;
+  return (listOf(sources) ?? [sources]).some((each) => /[$\\'"]|:\/\/|(?:^|\s)git@/.test(each) || (isKit && addressLike.test(each)));
+}
+
+/** The texts of a list in JSON; null for anything else, which engines read as words. */
+function listOf(text: string): string[] | null {
+  if (!text.startsWith('[')) return null;
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return Array.isArray(parsed) && parsed.every((each) => typeof each === 'string') ? parsed : null;
+  } catch {
+    return null;
   }
-  return texts.some((each) => /[$\\'"]|:\/\/|(?:^|\s)git@/.test(each));
 }
 
 /** `ARG a=b c`, before the first FROM; what `--build-arg` gives goes before what stands there. */

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Access, systemResource, type Operation, type ResourceRef } from '@gantry/access';
 import { Audit, type AuditEntry } from '@gantry/audit';
-import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, type Logger } from '@gantry/platform';
+import { CONFIG, LOGGER, Problem, writeStrictJson, type Config, type Context, type FieldError, type Logger } from '@gantry/platform';
 import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { collectionLabel } from '../engine-api/bodies';
@@ -17,7 +17,7 @@ import { AnswerFilters, type AnswerWish } from './filters';
 import { Made, type Teller } from './made';
 import { NodeScheduling } from './node-scheduling';
 import { canInspect, inspectPath, missingMessage, readSeen, type Seen } from './objects';
-import { claimLabel, isOnlyNode, Ownership } from './ownership';
+import { claimLabel, freeNames, Ownership } from './ownership';
 import type { ClusterOwnership, OwnedKind } from './ownership-index';
 import type { Passage } from './passage';
 import { KitBuilds, type KitPull } from './buildkit/kit-builds';
@@ -33,7 +33,7 @@ import { PullCredentials } from './pull-credentials';
 import { filteredQuery, limitOf, queryValues, withQuery } from './query';
 import { parseReference } from './references';
 import { isOwnedKind, refOf } from './refs';
-import { authHeader, checkedAuth, checkedConfig, isRegistry } from './registry-auth';
+import { authHeader, checkedAuth, checkedConfig, isRegistry, noAuth } from './registry-auth';
 import { readSearch, searchResults } from './search';
 import { digestsOf, judgeStanding } from './standing';
 import { EngineVersions, knownVersions, versionFor } from './versions';
@@ -83,8 +83,8 @@ interface Call {
   /** What was claimed for it, the object itself first; `name` is what it is bound by where the engine tells no id of it. */
   claims: { id: string; name: string }[];
   images: { repository: string; digest: string; repositoryId: string }[];
-  /** Credentials of the service's own, for the engine to pull with. */
-  auth: RegistryAuth | null;
+  /** Credentials of the service's own, for the engine to pull with; `none`: not those that it had either. */
+  auth: RegistryAuth | 'none' | null;
   /** Repositories of ours that the caller may pull, where that was asked. */
   pullable: { has(path: string): boolean };
   /** Names that an image gets, each with the path of its repository, to which the caller may push. */
@@ -194,7 +194,7 @@ export class EngineGateway {
     if (error instanceof Problem && row.mutating) {
       await this.audit.recordRefusal(ctx, {
         action: actionOf(row.operations[0], row.target.kind), resource: { kind: 'cluster', id: cluster.id, name: cluster.name }, outcome: 'refused',
-        detail: { code: error.code, call: row.name, ...(match.name === '' ? {} : { object: match.name }), reason: error.extra['reason'] ?? null, errors: error.errors.slice(0, 10) },
+        detail: { code: error.code, call: row.name, ...(match.name === '' ? {} : { object: match.name }), reason: error.extra['reason'] ?? null, errors: error.errors.slice(0, 10).map(recorded) },
       });
     }
     return error;
@@ -325,7 +325,10 @@ export class EngineGateway {
         }
         const target = ruling.target!;
         const seen = await this.look(call, target.kind, row.name === 'POST /images/{name}/push' ? pushed(call) : target.id);
-        if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(target.kind, target.id) });
+        if (!seen) {
+          await this.freeName(call, target.kind, target.id);
+          throw clustersProblem('no-such-object', { detail: missingMessage(target.kind, target.id) });
+        }
         call.target = seen;
         if (target.kind === 'image') {
           await this.judgeNamedImage(call, seen);
@@ -336,6 +339,12 @@ export class EngineGateway {
         if (row.name === 'POST /services/{id}/update' && ref.parent?.kind === 'environment') throw forbidden('This service belongs to an environment: deploy a release of its application to change it.');
       }
     }
+  }
+
+  /** Who sees all volumes frees the name of one that is gone by removing it. */
+  private async freeName({ ctx, cluster, owners, match: { row } }: Call, kind: EngineKind, name: string): Promise<void> {
+    if (row.name !== 'DELETE /volumes/{name}' || kind !== 'volume' || !row.operations.every((operation) => this.seesAll(ctx, operation, 'volume'))) return;
+    if (owners.find('volume', { name })) await this.ownership.forget(ctx, { clusterId: cluster.id, kind: 'volume', engineId: name });
   }
 
   /** Lists that begin or end at an object, or are an object's: engines say where there is none, and so whether there is one. */
@@ -376,7 +385,9 @@ export class EngineGateway {
   private async judgeNamedImage(call: Call, seen: Seen, name = call.ruling.target!.id): Promise<void> {
     const { ctx, match: { row } } = call;
     if (call.pullable === nothing) call.pullable = await this.images.pullable(ctx);
-    if (!this.filters.seesImage({ pullable: call.pullable }, namesOf(seen))) {
+    const named = parseReference(name, this.config.registryPublicHost);
+    // A name that may not be pulled stays hidden, though the image has another one.
+    if (!this.filters.seesImage({ pullable: call.pullable }, named ? [name] : namesOf(seen))) {
       for (const operation of row.operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage('image', name));
       return;
     }
@@ -597,7 +608,7 @@ export class EngineGateway {
   }
 
   /** A Dockerfile as it may be built: its images are ones that may be pulled, and begin builds only where they may run; each pinned to its digest. */
-  private async judgeDockerfile(call: Call, text: string, kit: (KitOptions & { place(image: KitPull): Promise<string> }) | null = null): Promise<string> {
+  private async judgeDockerfile(call: Call, text: string, kit: (KitOptions & { place(image: KitPull): Promise<string>; platform: string | null; signal: AbortSignal }) | null = null): Promise<string> {
     const { ctx, collectionId } = call;
     const plan = readDockerfile(text, buildArgsOf(call.ruling.query), kit);
     const hostNetworks = [...plan.hostNetworks];
@@ -606,16 +617,20 @@ export class EngineGateway {
     for (const { reference, how } of plan.images) {
       const image: ImageName = { reference, how: how === 'base' ? 'run' : 'pull', pointer: 'Dockerfile' };
       const named = parseReference(reference, this.config.registryPublicHost);
+      let triggers: string[] | null;
       if (!named) {
         const foreign = await this.judgeForeign(call, image);
-        pins.set(reference, kit ? await kit.place({ reference: foreign, repositoryId: null }) : foreign);
-        continue;
+        const placed = kit || how === 'base' ? await this.placeForeign(call, foreign, kit ? kit.platform : queryValues(call.ruling.query, 'platform')[0] || null, kit?.signal ?? new AbortController().signal) : null;
+        pins.set(reference, placed?.pinned ?? foreign);
+        if (how === 'copy') continue;
+        triggers = placed?.triggers ?? null;
+      } else {
+        const { path, digest, repository } = await this.admit(call, image, named);
+        const pinned = `${this.config.registryPublicHost}/${path}@${digest}`;
+        pins.set(reference, kit ? await kit.place({ reference: pinned, repositoryId: repository.id }) : pinned);
+        if (how === 'copy') continue;
+        triggers = await this.images.triggers(ctx, path, digest);
       }
-      const { path, digest, repository } = await this.admit(call, image, named);
-      const pinned = `${this.config.registryPublicHost}/${path}@${digest}`;
-      pins.set(reference, kit ? await kit.place({ reference: pinned, repositoryId: repository.id }) : pinned);
-      if (how === 'copy') continue;
-      const triggers = await this.images.triggers(ctx, path, digest);
       if (!triggers) throw clustersProblem('spec-invalid', { detail: `What ${reference} makes a build do (ONBUILD) can’t be told.` });
       const asked = readTriggers(triggers, kit);
       fetches.push(...asked.fetches);
@@ -665,20 +680,10 @@ export class EngineGateway {
       const { os, arch } = platformOf(await engine.version());
       const pulls: KitPull[] = [];
       const place = async (image: KitPull): Promise<string> => {
-        if (image.repositoryId !== null) {
-          if (kit.platform !== null || !(await this.look(call, 'image', image.reference))) pulls.push(image);
-          return image.reference;
-        }
-        // Another registry's is pulled at once: only then is known which one it is.
-        await this.kits.pull(ctx, engine, cluster.id, [image], kit.platform, signal);
-        const seen = await this.look(call, 'image', image.reference);
-        const repository = parseForeign(image.reference, this.config.registryPublicHost)?.repository ?? '';
-        const pinned = seen && namesOf(seen).find((name) => name.startsWith(`${repository}@`));
-        if (!pinned) throw clustersProblem('no-such-object', { detail: missingMessage('image', image.reference) });
-        await this.makings.remember(ctx, { clusterId: cluster.id, nodeId: call.nodeId, kind: 'image', id: seen.id, how: 'pull', since: call.since });
-        return `${image.reference.replace(/(?::[\w.-]+)?(?:@.*)?$/, '')}${pinned.slice(repository.length)}`;
+        if (kit.platform !== null || !(await this.look(call, 'image', image.reference))) pulls.push(image);
+        return image.reference;
       };
-      const judged = await this.judgeDockerfile(call, text.toString(), { args: platformArgs({ os, arch }, kit.platform), place });
+      const judged = await this.judgeDockerfile(call, text.toString(), { args: platformArgs({ os, arch }, kit.platform), place, platform: kit.platform, signal });
       await this.kits.pull(ctx, engine, cluster.id, pulls, kit.platform, signal);
       const ignored = files.get(ignoring);
       const open = await session.open(raw, {
@@ -696,6 +701,19 @@ export class EngineGateway {
       done();
       throw await this.refused(ctx, cluster, call.match, error);
     }
+  }
+
+  /** Another registry's image is pulled at once: only then is known which one it is, and what it makes a build do. */
+  private async placeForeign(call: Call, reference: string, platform: string | null, signal: AbortSignal): Promise<{ pinned: string; triggers: string[] }> {
+    const { ctx, cluster, engine } = call;
+    await this.kits.pull(ctx, engine, cluster.id, [{ reference, repositoryId: null }], platform, signal);
+    const seen = await this.look(call, 'image', reference);
+    const repository = parseForeign(reference, this.config.registryPublicHost)?.repository ?? '';
+    const pinned = seen && namesOf(seen).find((name) => name.startsWith(`${repository}@`));
+    if (!pinned) throw clustersProblem('no-such-object', { detail: missingMessage('image', reference) });
+    await this.makings.remember(ctx, { clusterId: cluster.id, nodeId: call.nodeId, kind: 'image', id: seen.id, how: 'pull', since: call.since });
+    const { OnBuild: triggers } = (seen.raw['Config'] ?? {}) as { OnBuild?: string[] | null };
+    return { pinned: `${reference.replace(/(?::[\w.-]+)?(?:@.*)?$/, '')}${pinned.slice(repository.length)}`, triggers: triggers ?? [] };
   }
 
   /** An image of another registry, which no policy can judge: who may use such images does so where none counts. Answers its name, written out. */
@@ -797,11 +815,13 @@ export class EngineGateway {
     const { ctx, cluster, ruling, target } = call;
     if (ruling.row.target.kind !== 'service' || ruling.body === null) return;
     const [image] = call.images;
-    if (!image || ruling.rollback) return;
+    if (ruling.rollback) return;
     const holder = target ? this.refOf(call, target) : { kind: 'service', id: call.claims[0]!.id };
     // A service that is nobody's keeps what it has.
     if (holder.kind !== 'service' || holder.parent !== undefined) return;
-    call.auth = await this.credentials.ensure(ctx, { clusterId: cluster.id, holderId: holder.id, repositoryId: image.repositoryId });
+    // What was given to it for a repository of ours is nothing for the registry of another's image.
+    if (!image) call.auth = target ? 'none' : null;
+    else call.auth = await this.credentials.ensure(ctx, { clusterId: cluster.id, holderId: holder.id, repositoryId: image.repositoryId });
   }
 
   // --- objects
@@ -922,8 +942,10 @@ export class EngineGateway {
     return true;
   }
 
-  private async release(call: Call): Promise<void> {
+  /** @param kept claims that something came of */
+  private async release(call: Call, kept: ReadonlySet<string> = new Set()): Promise<void> {
     for (const claim of call.claims) {
+      if (kept.has(claim.id)) continue;
       await this.ownership.release(call.ctx, claim.id);
       if (call.auth) await this.credentials.end(call.ctx, call.cluster.id, claim.id);
     }
@@ -945,11 +967,12 @@ export class EngineGateway {
     if (key) this.kits.sessions.check(key);
     const body = ruling.stream && !isRemote ? 'stream' : ruling.body === null ? null : Buffer.from(writeStrictJson(ruling.body));
     const seesAll = row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind));
-    const registryAuth = call.auth ? authHeader(call.auth) : way.registryAuth && !call.kit && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
+    const registryAuth = call.auth === 'none' ? noAuth : call.auth ? authHeader(call.auth) : way.registryAuth && !call.kit && request.registryAuth !== undefined ? checkedAuth(request.registryAuth) : null;
     const wish: AnswerWish = { ctx, row, owners: call.owners, clusterId: call.cluster.id, seesAll, pullable: call.pullable, limit: limitOf(row, ruling.query), allowed: (operation) => this.access.can(ctx, operation, this.clusters.ref(call.cluster)).allowed };
     const filter = this.filters.make(wish);
     // Events that go out as they come do so only as long as nothing is hidden from who hears them.
     const isWhole = (): boolean => row.response.is !== 'events' || filter !== null || this.filters.make(wish) === null;
+    const registryConfig = isBuild && !kit && request.registryConfig !== undefined ? checkedConfig(request.registryConfig, this.config.registryPublicHost) : null;
     const { version } = call;
     return {
       method: row.method,
@@ -959,7 +982,7 @@ export class EngineGateway {
       headers: {
         ...(Buffer.isBuffer(body) ? { 'content-type': 'application/json' } : {}), ...(registryAuth === null ? {} : { 'x-registry-auth': registryAuth }),
         // BuildKit takes credentials from the session alone.
-        ...(isBuild && !kit && request.registryConfig !== undefined ? { 'x-registry-config': checkedConfig(request.registryConfig, this.config.registryPublicHost) } : {}),
+        ...(registryConfig === null ? {} : { 'x-registry-config': registryConfig }),
       },
       ...(kit ? { prepare: (raw: RawEngine, signal: AbortSignal) => this.prepareKit(call, kit, raw, signal) } : {}),
       ...(key ? { session: (session) => this.kits.sessions.keep(key, session) } : {}),
@@ -967,6 +990,7 @@ export class EngineGateway {
       connection: row.connection,
       filter: filter ?? this.tapOf(call),
       whole: this.wholeOf(call, seesAll),
+      ...(call.claims.length > 0 ? { unasked: () => void this.abandon(call) } : {}),
       stillAllowed: async () => this.holds(ctx, checks) && isWhole() && (await Promise.all(written.map((each) => this.images.mayPush(ctx, each)))).every(Boolean),
       ended: !this.isRecorded(row) || row.connection !== 'plain' ? null : (status) => void this.record(call, status),
     };
@@ -1039,12 +1063,20 @@ export class EngineGateway {
     if (row.method === 'DELETE' && call.target && isOwnedKind(call.target.kind)) {
       const { kind, id } = call.target;
       return async (status, body) => {
-        if (status < 300 && (kind !== 'volume' || seesAll || (await isOnlyNode(call.engine)))) {
+        if (status < 300 && (kind !== 'volume' || seesAll || (await freeNames(call.engine, [id])).has(id))) {
           const ref = this.refOf(call, call.target!);
           await this.ownership.forget(ctx, { clusterId: cluster.id, kind, engineId: id });
           if (kind === 'service' && ref.parent === undefined) await this.credentials.end(ctx, cluster.id, ref.id);
         }
         return { status, body: status >= 400 && !seesAll ? refusalFor(kind, status, body) : body };
+      };
+    }
+    // By the engine itself, for who sees everything: their names are free, unless something else may still have one.
+    if (row.name === 'POST /volumes/prune') {
+      return async (status, body) => {
+        const { VolumesDeleted: gone } = (status < 300 ? JSON.parse(body.toString()) : {}) as { VolumesDeleted?: string[] | null };
+        if (gone && gone.length > 0) await this.ownership.forget(ctx, { clusterId: cluster.id, kind: 'volume', engineId: [...(await freeNames(call.engine, gone))] });
+        return { status, body };
       };
     }
     if (row.name === 'POST /services/{id}/update' && !this.seesAll(ctx, 'service:view', 'service')) return async (status, body) => ({ status, body: status >= 400 ? withoutServices(body) : body });
@@ -1088,7 +1120,7 @@ export class EngineGateway {
     const { ctx, ruling } = call;
     const own = ruling.creates.length > 0 ? 1 : 0;
     if (status >= 300) {
-      await this.release(call);
+      await this.release(call, await this.leftBehind(call, own));
       // The engine's own words name whose the name is, or the port.
       if (status === 409 && own === 1) return { status, body: message(nameTaken(ruling.creates[0]!.name).detail) };
       return { status, body: this.seesAll(ctx, 'service:view', 'service') ? body : withoutServices(body) };
@@ -1106,6 +1138,26 @@ export class EngineGateway {
       else await this.ownership.bind(ctx, claim.id, claim.name, claim.name);
     }
     return { status, body };
+  }
+
+  /** Volumes that the engine has made for what it then refused: they stay, and are their maker's. */
+  private async leftBehind(call: Call, own: number): Promise<Set<string>> {
+    const kept = new Set<string>();
+    for (const { id, name } of call.claims.slice(own)) {
+      if (!(await this.look(call, 'volume', name))) continue;
+      await this.ownership.bind(call.ctx, id, name, name);
+      kept.add(id);
+    }
+    return kept;
+  }
+
+  /** The engine was not asked after all: names that were taken for the call are free again. */
+  private async abandon(call: Call): Promise<void> {
+    try {
+      await this.release(call);
+    } catch (error) {
+      this.logger.warn({ cluster: call.cluster.id, error: (error as Error).message }, 'names that a call had taken could not be freed; the sweep does it');
+    }
   }
 
   /** Whether calls of a row are put on record: what only reads, as the installation's settings say. */
@@ -1148,6 +1200,11 @@ function pushed({ match }: Call): string {
 /** All names of an image, with tags and with digests. */
 function namesOf(seen: Seen): string[] {
   return [seen.raw['RepoTags'], seen.raw['RepoDigests']].flat().filter((name) => typeof name === 'string');
+}
+
+/** What of an error goes on record: lines of a Dockerfile may hold what nobody is to read there, and names of members are the caller's. */
+function recorded({ pointer, detail }: FieldError): FieldError {
+  return { pointer: pointer.slice(0, 256), detail: pointer === 'Dockerfile' ? (/needs [a-z:-]+$/.exec(detail)?.[0] ?? 'refused') : detail.slice(0, 256) };
 }
 
 function withReason(row: string): string {

@@ -323,7 +323,10 @@ export class Ownership implements OnModuleDestroy {
         (nodeId === '' ? kind !== 'volume' || engineId === null : nodeId === node));
       const swept: Swept = { bound: [], renamed: [], forgotten: [] };
       if (rows.length === 0) return swept;
-      const missing = await this.compare(ctx, rows, await look(engine, kindsOf(rows)), swept, clusterId);
+      const seen = await look(engine, kindsOf(rows));
+      const missing = await this.compare(ctx, rows, seen, swept, clusterId);
+      if (missing.length === 0) return swept;
+      missing.splice(0, missing.length, ...(await this.bindMounted(ctx, missing, engine, seen, swept)));
       if (missing.length === 0) return swept;
       await delay(options.graceMillis ?? defaultGraceMillis, options.signal);
       const gone = await this.compare(ctx, missing, await look(engine, kindsOf(missing)), swept, clusterId);
@@ -363,6 +366,23 @@ export class Ownership implements OnModuleDestroy {
       }
     }
     return missing;
+  }
+
+  /**
+   * A volume that came with a mount bears no label of ours. Of a claim that a dying process left, it is the one of that name that is there, or that a service
+   * mounts wherever it runs. Answers the other rows.
+   */
+  private async bindMounted(ctx: Context, missing: readonly OwnRow[], engine: EngineClient, seen: Map<string, Map<string, Seen>>, swept: Swept): Promise<OwnRow[]> {
+    const isLost = ({ kind, engineId, name }: OwnRow): boolean => kind === 'volume' && engineId === null && !isPlaceholder(name);
+    if (!missing.some(isLost)) return [...missing];
+    const mounted = await namesMounted(engine);
+    const others: OwnRow[] = [];
+    for (const row of missing) {
+      const isThere = isLost(row) && (mounted.has(row.name) || seen.get('volume')?.has(row.name) === true);
+      if (!isThere) others.push(row);
+      else if (await this.bound(ctx, row.id, { engineId: row.name, name: row.name })) swept.bound.push(plain({ ...row, engineId: row.name }));
+    }
+    return others;
   }
 
   /** Binds, unless the claim was released or the object bound meanwhile. */
@@ -538,17 +558,28 @@ interface DeliveryRow {
 }
 
 /**
- * Whether the engine is known to be all that there is of its cluster. The name of a volume is one owner's in the whole cluster, and each node may have a
- * volume of that name: one that is gone from this node frees its name only where no other could have it.
+ * Those of these names of volumes that nothing can have any more when the engine has no volume of that name. A name is one owner's in the whole cluster, and
+ * each node may have a volume of that name; a service that mounts it makes it again where it runs next.
  */
-export async function isOnlyNode(engine: EngineClient): Promise<boolean> {
+export async function freeNames(engine: EngineClient, names: readonly string[]): Promise<Set<string>> {
   try {
     const { Swarm: swarm } = await engine.info();
-    return swarm?.ControlAvailable === true && swarm.Nodes === 1;
+    if (swarm?.ControlAvailable !== true || swarm.Nodes !== 1) return new Set();
+    const mounted = await namesMounted(engine);
+    return new Set(names.filter((name) => !mounted.has(name)));
   } catch (error) {
-    if (error instanceof EngineError) return false;
+    if (error instanceof EngineError) return new Set();
     throw error;
   }
+}
+
+/** Names of volumes that services mount, or did before their last change. */
+async function namesMounted(engine: EngineClient): Promise<Set<string>> {
+  const specs = (await engine.services()).flatMap(({ Spec, PreviousSpec }) => [Spec, PreviousSpec]);
+  return new Set(specs.flatMap((spec) => {
+    const mounts = (spec?.TaskTemplate.ContainerSpec?.['Mounts'] ?? []) as { Type?: string; Source?: string }[];
+    return mounts.flatMap(({ Type, Source }) => (Type === 'volume' && Source ? [Source] : []));
+  }));
 }
 
 function ownObject({ id, nodeId, kind, name, engineId }: OwnRow): OwnedObject {

@@ -22,6 +22,8 @@ export interface Passage {
    * 1 MiB), answers what is sent instead. Called for every status. Null: not needed.
    */
   whole: ((status: number, body: Buffer) => Promise<{ status: number; body: Buffer }>) | null;
+  /** Called where the engine was not asked, or could not be reached: nothing has come of the call. */
+  unasked?: () => void;
   /** Done before the engine is asked; answers what is asked in place of `target`. `release` is called when all is over. Its error is what the caller is told. */
   prepare?: (engine: RawEngine, signal: AbortSignal) => Promise<{ target: string; release: () => void }>;
   /** The connection is a session of BuildKit, and the engine not asked: who keeps it, until what is answered is called. */

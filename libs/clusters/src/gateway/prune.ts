@@ -6,15 +6,16 @@ import type { Cluster } from '../cluster.entity';
 import type { EngineKind } from '../engine-api/shape';
 import { EngineError, type EngineClient } from '../engine.client';
 import { swarmServiceLabel, type Seen } from './objects';
-import { isOnlyNode, Ownership } from './ownership';
+import { freeNames, Ownership } from './ownership';
 import type { ClusterOwnership } from './ownership-index';
 import { readPruneFilter, type PrunedKind, type PruneFilter } from './prune-filters';
 import { refOf } from './refs';
 
 /** How long one prune goes on; what is left then is there for the next one. */
 const pruneMillis = 120_000;
-/** How many removals share one audit row. */
+/** How many removals share one audit row, and how long their names may be together. */
 const rowSize = 100;
+const rowLength = 8_000;
 /** Networks that every engine has, or that swarm needs. */
 const builtIn = new Set(['bridge', 'host', 'none', 'default', 'ingress', 'docker_gwbridge']);
 /** By this label engines from 23 on tell volumes that nobody named. */
@@ -84,23 +85,26 @@ export class OwnPrune {
     const removed: Removed = { told: [], bytes: 0 };
     const ends = this.clock.now().getTime() + pruneMillis;
     let recorded = 0;
+    let length = 0;
     const record = async (outcome: 'success' | 'failed'): Promise<void> => {
       await this.record(wish, removed.told.slice(recorded), outcome);
       recorded = removed.told.length;
+      length = 0;
     };
     try {
       const candidates = (await this.list(wish, kind, filter)).filter(({ seen }) => this.may(wish, kind, seen));
       const sizes = candidates.length === 0 ? null : await this.sizes(wish, kind);
-      const frees = kind !== 'volume' || candidates.length === 0 || (await isOnlyNode(wish.engine));
+      const free = kind === 'volume' && candidates.length > 0 ? await freeNames(wish.engine, candidates.map(({ seen }) => seen.id)) : null;
       for (const { seen, told } of candidates) {
         if (signal.aborted || this.clock.now().getTime() > ends) break;
         // Rights, and whose a name is, may have changed while others were removed.
         if (!this.may(wish, kind, seen)) continue;
         const bytes = sizes ? await sizes(seen.id) : 0;
-        if (!(await this.remove(wish, kind, seen.id, frees))) continue;
+        if (!(await this.remove(wish, kind, seen.id, free))) continue;
         removed.told.push(told);
         removed.bytes += bytes;
-        if (removed.told.length - recorded >= rowSize) await record('success');
+        length += told.length;
+        if (removed.told.length - recorded >= rowSize || length >= rowLength) await record('success');
       }
     } catch (error) {
       await record('failed');
@@ -148,9 +152,9 @@ export class OwnPrune {
   }
 
   /** False where the engine keeps it, or somebody was faster. */
-  private async remove({ ctx, engine, cluster }: PruneWish, kind: PrunedKind, id: string, frees: boolean): Promise<boolean> {
+  private async remove({ ctx, engine, cluster }: PruneWish, kind: PrunedKind, id: string, free: ReadonlySet<string> | null): Promise<boolean> {
     const gone = await unlessRefused(() => (kind === 'container' ? engine.removeContainer(id) : kind === 'network' ? engine.removeNetwork(id) : engine.removeVolume(id)), false);
-    if (gone && frees) await this.ownership.forget(ctx, { clusterId: cluster.id, kind, engineId: id });
+    if (gone && (!free || free.has(id))) await this.ownership.forget(ctx, { clusterId: cluster.id, kind, engineId: id });
     return gone;
   }
 

@@ -15,20 +15,26 @@ export function authHeader({ username, password, serverAddress }: RegistryAuth):
   return encode({ username, password, serveraddress: serverAddress });
 }
 
+/** `X-Registry-Auth` that signs in nowhere: without a header engines go on with what a service had. */
+export const noAuth = encode({});
+
 /**
- * `X-Registry-Auth` of a caller (base64url of an object of credentials), written anew with nothing but what signs in.
+ * `X-Registry-Auth` of a caller (base64url of an object of credentials), written anew with nothing but what signs in; null for none.
  * @throws clusters.spec-invalid
  */
-export function checkedAuth(header: string): string {
-  return encode(signInOf(decode(header, 'X-Registry-Auth', 16_384)));
+export function checkedAuth(header: string): string | null {
+  const auth = decode(header, 'X-Registry-Auth', 16_384);
+  return auth && encode(signInOf(auth));
 }
 
 /**
- * `X-Registry-Config` of a caller (base64url of a map from registry to credentials), written anew with the credentials for our own registry alone.
+ * `X-Registry-Config` of a caller (base64url of a map from registry to credentials), written anew with the credentials for our own registry alone;
+ * null for none.
  * @throws clusters.spec-invalid
  */
-export function checkedConfig(header: string, registryHost: string): string {
+export function checkedConfig(header: string, registryHost: string): string | null {
   const config = decode(header, 'X-Registry-Config', 65_536);
+  if (config === null) return null;
   if (Array.isArray(config)) throw unreadable('X-Registry-Config');
   for (const [address, auth] of Object.entries(config)) {
     if (isRegistry(address, registryHost) && typeof auth === 'object' && auth !== null && !Array.isArray(auth)) return encode({ [registryHost]: signInOf(auth as object) });
@@ -45,14 +51,16 @@ function encode(value: Record<string, unknown>): string {
   return Buffer.from(JSON.stringify(value)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
-function decode(header: string, name: string, maxLength: number): object {
-  let value: unknown = null;
+/** Clients written with the engine's own library send nothing, or null, where they have no credentials. */
+function decode(header: string, name: string, maxLength: number): object | null {
+  if (header === '') return null;
+  let value: unknown;
   try {
     if (header.length <= maxLength && /^[A-Za-z0-9_+/=-]*$/.test(header)) value = JSON.parse(Buffer.from(header, 'base64url').toString());
   } catch {
-    value = null;
+    value = undefined;
   }
-  if (typeof value !== 'object' || value === null) throw unreadable(name);
+  if (typeof value !== 'object') throw unreadable(name);
   return value;
 }
 

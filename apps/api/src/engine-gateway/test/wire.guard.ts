@@ -516,6 +516,34 @@ describe('both sides', () => {
     expect(await ask(`GET /_ping HTTP/1.1\r\n${head}${last}\r\n`)).toMatch(/^HTTP\/1.1 503 [\s\S]*does not answer/);
   });
 
+  it('says of a call whether nothing can have come of it', async () => {
+    let unasked = 0;
+    gateway.gate.adjust = (passage) => ({ ...passage, whole: (status, body) => Promise.resolve({ status, body }), unasked: () => (unasked += 1) });
+    const create = `POST /v1.41/containers/create HTTP/1.1\r\n${head}Content-Length: 2\r\n${last}\r\n{}`;
+    engine.answer = (request, response) => (request.url === '/_ping' ? response.end('OK') : response.destroy());
+    expect(await ask(create)).toMatch(/^HTTP\/1.1 503 /);
+    expect(unasked).toBe(0);
+    const decide = gateway.gate.decide.bind(gateway.gate);
+    let decided: (() => void) | undefined;
+    gateway.gate.decide = async (...asked) => {
+      await new Promise<void>((resolve) => (decided = resolve));
+      return decide(...asked);
+    };
+    const before = engine.asked.length;
+    const raw = await Raw.open();
+    raw.write(create);
+    await eventually('it is decided on', () => decided);
+    raw.socket.destroy();
+    await eventually('the caller has gone', async () => (await new Promise<number>((resolve, reject) => gateway.server.getConnections((error, count) => (error ? reject(error) : resolve(count))))) === 0);
+    decided!();
+    await eventually('nobody was asked', () => unasked === 1);
+    expect(engine.asked).toHaveLength(before);
+    gateway.gate.decide = decide;
+    await engine.stop();
+    expect(await ask(create)).toMatch(/^HTTP\/1.1 503 /);
+    expect(unasked).toBe(2);
+  });
+
   it('asks again when a kept connection was stale, but never what changes something', async () => {
     const warm = await Raw.open();
     warm.write(`GET /_ping HTTP/1.1\r\n${head}\r\n`);

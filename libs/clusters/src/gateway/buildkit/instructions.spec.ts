@@ -32,6 +32,7 @@ describe('a Dockerfile for BuildKit', () => {
     expect(read('FROM scratch\nONBUILD RUN --network=host x').hostNetworks).toEqual(['RUN --network=host x']);
     expect(readTriggers(['RUN --network=host x'], kit).hostNetworks).toEqual(['RUN --network=host x']);
     for (const source of ['http://a/b', 'git@github.com:a/b.git', 'me@host:a/b', 'github.com/a/b', 'a/b.git', 'a/b.git#main', '["http://a", "/"]', '$X', 'ssh://a/b']) expect([source, read(`FROM scratch\nADD ${source} /x`).fetches.length]).toEqual([source, 1]);
+    for (const list of [`["http\\u003a'/'/169.254.169.254/x", "/x"]`, '["me\\u0040host\\u003aa/b", "/x"]']) expect([list, read(`FROM scratch\nADD ${list}`).fetches.length]).toEqual([list, 1]);
     for (const source of ['a/b.tar', 'a.gitignore', '--checksum=x a']) expect([source, read(`FROM scratch\nADD ${source} /x`).fetches.length]).toEqual([source, 0]);
   });
 
