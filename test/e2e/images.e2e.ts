@@ -193,7 +193,7 @@ describe('images through the gateway', () => {
       expect(out).not.toContain('Using cache\n ---> ' + id.slice(7, 19));
       raw.ok(['rmi', `${registry}/ann/cached:one`]);
     }
-    for (const [dockerfile, said] of [['FROM scratch\nADD http://127.0.0.1:1/x /x', 'image:build:remote'], [`FROM ${registry}/acme/web:trigger`, 'image:build:remote'], ['FROM scratch\nADD $X /', 'image:build:remote'], ['FROM scratch\nWHAT x', 'not an instruction']]) {
+    for (const [dockerfile, said] of [['FROM scratch\nADD http://hush:glpat-hush@127.0.0.1:1/x /x', 'image:build:remote'], [`FROM ${registry}/acme/web:trigger`, 'image:build:remote'], ['FROM scratch\nADD $X /', 'image:build:remote'], ['FROM scratch\nWHAT x', 'not an instruction']]) {
       expect(refused('ann', ...build(target, dockerfile!))).toContain(said);
     }
     expect(refused('ann', ...build(target, `FROM ${web}`, '--network', 'host').map((each) => (each === 'none' ? 'host' : each)))).toContain('image:build:host-network');
@@ -217,6 +217,13 @@ describe('images through the gateway', () => {
     ok('bob', 'pull', '-q', foreign);
     expect(ok('bob', 'run', '--rm', '--network', 'none', '--entrypoint', '/bin/sh', foreign, '-c', 'echo $VERSION')).toBe('elsewhere');
     ok('bob', ...build(`${registry}/bob/from:one`, `FROM ${foreign}\nCOPY note /`));
+    // What a base makes a build do is judged, whoever made it.
+    const evil = `${elsewhere.host}/x/y:evil`;
+    raw.ok(['create', '--name', 'evil', '--network', 'none', foreign]);
+    raw.ok(['commit', '--change', `ONBUILD COPY --from=${hidden} / /stolen`, 'evil', evil]);
+    raw.ok(['push', '-q', evil]);
+    raw.ok(['rm', 'evil']);
+    expect(refused('bob', ...build(`${registry}/bob/stolen:one`, `FROM ${evil}`))).toMatch(/No such image/);
     // Names that no registry has given, and ids, are none of another registry's.
     for (const each of ['only-here:one', idOf(hidden), idOf(hidden).slice(7, 19), idOf(foreign)]) expect(refused('bob', 'run', '--rm', '--pull', 'never', '--network', 'none', each)).toMatch(/No such image|is not from/);
     expect(refused('ann', 'run', '--rm', '--network', 'none', foreign)).toContain('is not from');
@@ -279,6 +286,7 @@ describe('images through the gateway', () => {
     const seen = rows.map(({ action, outcome }) => `${action} ${outcome}`);
     for (const each of ['engine.image.build success', 'engine.image.build refused', 'engine.image.create success']) expect(seen).toContain(each);
     expect(rows.some(({ detail }) => detail.names?.includes(`${registry}/bob/from:one`))).toBe(true);
-    expect(JSON.stringify(rows)).not.toContain('long password');
+    expect(JSON.stringify(rows)).toContain('needs image:build:remote');
+    for (const secret of ['long password', 'glpat-hush']) expect(JSON.stringify(rows)).not.toContain(secret);
   });
 });

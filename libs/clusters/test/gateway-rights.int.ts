@@ -9,9 +9,9 @@ import { Access, accessEntities, AccessModule, Accounts, Collections, Grants } f
 import { contextOf } from '@gantry/access/testing';
 import { Audit, auditEntities, AuditModule } from '@gantry/audit';
 import { PlatformModule, Problem, uuidv7, type Context } from '@gantry/platform';
-import { openTestDatabase, testConfig, testContext, testLogger, type TestDatabase } from '@gantry/platform/testing';
+import { eventually, openTestDatabase, testConfig, testContext, testLogger, type TestDatabase } from '@gantry/platform/testing';
 import { savedImage, startEngine, webImage, type LabEngine } from '../../../test/lab';
-import { Clusters, clustersEntities, ClustersModule, EngineGateway, GatewayImages, ImageAdmission, matchEngineCall, newestMinor, NodeScheduling, Ownership, type Admission, type Cluster } from '../src';
+import { Clusters, clustersEntities, ClustersModule, EngineGateway, GatewayImages, ImageAdmission, matchEngineCall, newestMinor, NodeScheduling, Ownership, type Admission, type Cluster, type Passage } from '../src';
 
 const system = testContext();
 const v = '/v1.41';
@@ -47,17 +47,17 @@ describe('rights at the gateway', () => {
     [engine, test] = await Promise.all([startEngine({ dir: join(dir, 'e') }), openTestDatabase([...accessEntities, ...auditEntities, ...clustersEntities])]);
     const config = testConfig();
     image = `${config.registryPublicHost}/acme/web:one`;
-    const [repositoryId, digest] = [uuidv7(), `sha256:${'0'.repeat(64)}`];
+    const [repositoryId, otherRepositoryId, digest] = [uuidv7(), uuidv7(), `sha256:${'0'.repeat(64)}`];
     let accountId = '';
     class Images extends GatewayImages {
       async resolve(_ctx: Context, path: string): ReturnType<GatewayImages['resolve']> {
-        return { repository: { kind: 'repository', id: repositoryId, parent: { kind: 'account', id: accountId } }, path, digest };
+        return { repository: { kind: 'repository', id: path === 'acme/web' ? repositoryId : otherRepositoryId, parent: { kind: 'account', id: accountId } }, path, digest };
       }
       async policyScopes(): Promise<string[]> {
         return [];
       }
       async pullable(): Promise<ReadonlySet<string>> {
-        return new Set();
+        return new Set(['acme/web']);
       }
       async search(_ctx: Context, text: string, limit: number): ReturnType<GatewayImages['search']> {
         return [{ path: 'acme/web', description: `${text} ${limit}` }];
@@ -332,6 +332,122 @@ describe('rights at the gateway', () => {
     expect((await call(ann, 'POST', `/services/${id}/update?version=${await version()}&rollback=previous`, spec('first'))).status).toBe(200);
     await call(ann, 'DELETE', `/services/${id}`);
   }, 300_000);
+
+  it('lets volumes that came with what was refused be their maker’s, and frees names where nothing has come of a call', async () => {
+    const owner = async (kind: 'volume' | 'container', name: string): Promise<unknown> => (await app.get(Ownership).ofCluster(system, cluster.id)).findHolder(kind, name);
+    const twice = { Image: imageName, HostConfig: { NetworkMode: 'none', Binds: ['twice:/x', 'other:/x'] } };
+    // Whether engines leave one behind is theirs; whatever is there is somebody's.
+    expect((await call(ann, 'POST', '/containers/create?name=refused', { ...twice, Image: image })).status).toBeGreaterThanOrEqual(400);
+    for (const name of ['twice', 'other']) expect([name, (await owner('volume', name)) !== null]).toEqual([name, (await there('volume')).includes(name)]);
+    expect(await owner('container', 'refused')).toBeNull();
+    for (const name of await there('volume')) await call(ann, 'DELETE', `/volumes/${name}`);
+    const match = matchEngineCall('POST', `${v}/containers/create?name=quit`);
+    if (match.row === null) throw new Error(match.message);
+    const decide = (): Promise<Passage> => gateway.decide(ann, cluster, { match, body: Buffer.from(JSON.stringify({ Image: image, HostConfig: { NetworkMode: 'none', Binds: ['quits:/x'] } })), registryAuth: undefined });
+    const passage = await decide();
+    expect(await refused(decide())).toBe('clusters.name-claimed');
+    passage.unasked!();
+    await eventually('the names are free', async () => (await owner('volume', 'quits')) === null && (await owner('container', 'quit')) === null);
+    (await decide()).unasked!();
+    await eventually('the names are free again', async () => (await owner('volume', 'quits')) === null && (await owner('container', 'quit')) === null);
+  }, 300_000);
+
+  it('lets who sees all volumes free their names', async () => {
+    const owner = async (name: string): Promise<unknown> => (await app.get(Ownership).ofCluster(system, cluster.id)).find('volume', { name });
+    const [root] = [contextOf(await app.get(Accounts).createUser(system, { name: 'frees', admin: true }))];
+    for (const name of ['unused', 'mounted', 'vanished']) expect((await call(ann, 'POST', '/volumes/create', { Name: name })).status).toBe(201);
+    const user = String((await call(ann, 'POST', '/services/create', { Name: 'mounts', TaskTemplate: { ContainerSpec: { Image: image, Mounts: [{ Type: 'volume', Source: 'mounted', Target: '/x' }] } }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } })).body['ID']);
+    await raw('DELETE', '/volumes/vanished');
+    expect((await call(root, 'POST', '/volumes/prune')).body['VolumesDeleted']).toEqual(expect.arrayContaining(['unused', 'mounted']));
+    // What a service mounts it makes again where it runs next.
+    expect([await owner('unused'), await owner('mounted') !== null, await owner('vanished') !== null]).toEqual([null, true, true]);
+    expect(await refused(call(ann, 'DELETE', '/volumes/vanished'))).toBe('clusters.no-such-object');
+    expect(await owner('vanished')).not.toBeNull();
+    for (const name of ['vanished', 'mounted']) {
+      expect(await refused(call(root, 'DELETE', `/volumes/${name}`))).toBe('clusters.no-such-object');
+      expect(await owner(name)).toBeNull();
+    }
+    await call(ann, 'DELETE', `/services/${user}`);
+  }, 300_000);
+
+  it('gives a process that died the volumes of what it had made', async () => {
+    const ownership = app.get(Ownership);
+    const claim = (name: string): Promise<string> => ownership.claim(system, { clusterId: cluster.id, nodeId: '', kind: 'volume', name, collectionId: access.accountCollection(ann.actor.id!), createdBy: ann.actor.id });
+    const ids = [await claim('there'), await claim('meant'), await claim('nowhere')];
+    await raw('POST', '/volumes/create', { Name: 'there' });
+    const { ID } = await raw<{ ID: string }>('POST', '/services/create', { Name: 'means', TaskTemplate: { ContainerSpec: { Image: imageName, Mounts: [{ Type: 'volume', Source: 'meant', Target: '/x' }] } }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } });
+    await test.db.query(system, `update clusters_engine_objects set created_at = now() - interval '1 hour' where id = any ($1) returning 1`, [ids]);
+    await ownership.sweep(system, cluster.id, await clusters.engine(system, cluster), { graceMillis: 0 });
+    const owners = await ownership.ofCluster(system, cluster.id);
+    expect(['there', 'meant', 'nowhere'].map((name) => owners.find('volume', { name })?.id ?? null)).toEqual([ids[0], ids[1], null]);
+    expect((await call(ann, 'DELETE', '/volumes/there')).status).toBe(204);
+    await raw('DELETE', `/services/${ID}`);
+    await ownership.forget(system, { clusterId: cluster.id, kind: 'volume', engineId: 'meant' });
+  }, 300_000);
+
+  it('renews the credential with which a service pulls what it runs, and no other', async () => {
+    const other = image.replace('acme/web', 'acme/other');
+    const spec = (Image: string): object => ({ Name: 'renewed', TaskTemplate: { ContainerSpec: { Image } }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } });
+    const id = String((await call(ann, 'POST', '/services/create', spec(image))).body['ID']);
+    const version = async (): Promise<number> => (await raw<{ Version: { Index: number } }>('GET', `/services/${id}`)).Version.Index;
+    const rows = (): Promise<{ repository: string; credential: string; days: number }[]> =>
+      test.db.query(system, `select repository_id as repository, credential_id as credential, extract(day from expires_at - now())::int as days from clusters_pull_credentials where cluster_id = $1 order by expires_at, credential_id`, [cluster.id]);
+    const dueIn = (days: number, of: 'all' | 'due'): Promise<unknown> =>
+      test.db.query(system, `update clusters_pull_credentials set expires_at = now() + make_interval(days => $1) where $2 = 'all' or expires_at < now() + interval '2 days' returning 1`, [days, of]);
+    const [first] = await rows();
+    await dueIn(1, 'all');
+    const before = await version();
+    await gateway.sweep(system);
+    const [again] = await rows();
+    expect([again!.repository, again!.credential === first!.credential, again!.days > 80, (await version()) > before]).toEqual([first!.repository, false, true, true]);
+    expect((await call(ann, 'POST', `/services/${id}/update?version=${await version()}`, spec(other))).status).toBe(200);
+    await dueIn(1, 'all');
+    await gateway.sweep(system);
+    // What it ran before is due, too, but not what it runs.
+    const [kept, renewed] = await rows();
+    expect([kept, renewed!.days > 80]).toEqual([expect.objectContaining({ repository: first!.repository, credential: again!.credential }), true]);
+    const then = await version();
+    await dueIn(-1, 'due');
+    await gateway.sweep(system);
+    expect([await rows(), await version()]).toEqual([[renewed], then]);
+    await call(ann, 'DELETE', `/services/${id}`);
+    expect(await rows()).toEqual([]);
+  }, 300_000);
+
+  it('gives nothing of a service’s own to the registry of another’s image', async () => {
+    const spec = (Image: string): Buffer => Buffer.from(JSON.stringify({ Name: 'moves', TaskTemplate: { ContainerSpec: { Image } }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } }));
+    const root = contextOf(await app.get(Accounts).createUser(system, { name: 'mover', admin: true }));
+    const id = String((await call(ann, 'POST', '/services/create', JSON.parse(spec(image).toString()))).body['ID']);
+    const auth = async (target: string, body: Buffer): Promise<unknown> => {
+      const match = matchEngineCall('POST', `${v}${target}`);
+      if (match.row === null) throw new Error(match.message);
+      const header = (await gateway.decide(root, cluster, { match, body, registryAuth: undefined })).headers['x-registry-auth'];
+      return header === undefined ? null : (JSON.parse(Buffer.from(header, 'base64url').toString()) as unknown);
+    };
+    const update = `/services/${id}/update?version=1`;
+    expect(await auth(update, spec(image))).toMatchObject({ username: expect.any(String) as string, serveraddress: testConfig().registryPublicHost });
+    // Without a header the engine would go on with what the service had.
+    expect(await auth(update, spec('evil.example.com/x/y:1'))).toEqual({});
+    await call(ann, 'DELETE', `/services/${id}`);
+  }, 300_000);
+
+  it('knows an image by none of the names that may not be pulled', async () => {
+    const { registryPublicHost: host } = testConfig();
+    const [own, hidden] = [`${host}/acme/web`, `${host}/bob/secret`];
+    const { Id } = await raw<{ Id: string }>('GET', `/images/${imageName}/json`);
+    for (const [repo, tag] of [[hidden, 'v1'], [hidden, 'latest']]) await raw('POST', `/images/${imageName}/tag?repo=${encodeURIComponent(repo!)}&tag=${tag}`);
+    const target = async (path: string): Promise<string> => {
+      const match = matchEngineCall('GET', `${v}${path}`);
+      if (match.row === null) throw new Error(match.message);
+      return (await gateway.decide(ann, cluster, { match, body: Buffer.alloc(0), registryAuth: undefined })).target;
+    };
+    for (const name of [hidden, `${hidden}:v1`]) {
+      for (const path of [`/images/${name}/json`, `/images/${name}/get`, `/images/get?names=${encodeURIComponent(name)}`]) expect([path, await refused(target(path))]).toEqual([path, 'clusters.no-such-object']);
+    }
+    expect(await target(`/images/get?names=${encodeURIComponent(`${own}:one`)}`)).toContain(encodeURIComponent(`${own}:one`));
+    expect(await target(`/images/get?names=${Id}`)).toContain(encodeURIComponent(Id));
+    for (const name of [`${hidden}:v1`, `${hidden}:latest`]) await raw('DELETE', `/images/${name}`);
+  });
 
   it('lets no events go out as they come to whom something is hidden by now', async () => {
     const accounts = app.get(Accounts);

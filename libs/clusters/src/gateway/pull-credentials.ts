@@ -4,6 +4,8 @@ import { Clock, CONFIG, Db, LOGGER, Problem, Sealer, type Config, type Context, 
 import { Clusters } from '../clusters';
 import type { EngineService } from '../engine.types';
 import { EngineError, type RegistryAuth } from '../engine.client';
+import { GatewayImages } from './ports';
+import { parseReference } from './references';
 
 /** How long a credential is good, and how long before its end a service gets another one. */
 const lifeMillis = 90 * 86_400_000;
@@ -41,6 +43,7 @@ export class PullCredentials {
     private readonly sealer: Sealer,
     private readonly tokens: Tokens,
     private readonly clusters: Clusters,
+    private readonly images: GatewayImages,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
@@ -78,7 +81,7 @@ export class PullCredentials {
     for (const { cluster_id: clusterId, holder_id: holderId } of gone) await this.end(ctx, clusterId, holderId);
     const due = await this.db.query<Row & { engine_id: string }>(ctx, `
       select ${columns.split(', ').map((name) => `p.${name}`).join(', ')}, o.engine_id from clusters_pull_credentials p join clusters_engine_objects o on o.id = p.holder_id
-      where p.expires_at < $1 and o.engine_id is not null order by p.expires_at limit 100`, [new Date(this.clock.now().getTime() + renewMillis)]);
+      where p.expires_at < $1 and o.engine_id is not null order by random() limit 100`, [new Date(this.clock.now().getTime() + renewMillis)]);
     for (const row of due) {
       try {
         await this.renew(ctx, row);
@@ -93,6 +96,11 @@ export class PullCredentials {
     const of = { clusterId: row.cluster_id, holderId: row.holder_id, repositoryId: row.repository_id };
     const engine = await this.clusters.engine(ctx, row.cluster_id);
     const service: EngineService = await engine.service(row.engine_id);
+    // A service has the credential of what it runs; that of a repository from before must not take its place.
+    if ((await this.repositoryOf(ctx, service)) !== row.repository_id) {
+      if (row.expires_at < this.clock.now()) await this.drop(ctx, row);
+      return;
+    }
     const made = await this.create(ctx, of);
     try {
       // The engine's own spec, unchanged: only the credential that goes with it is another.
@@ -104,6 +112,20 @@ export class PullCredentials {
     // Whoever dies before this renews once more: the former credential is still on record, and still good.
     await this.db.transaction(ctx, async (tx) => {
       await this.store(tx, of, made);
+      await this.tokens.revokeServiceCredential(tx, row.credential_id);
+    });
+  }
+
+  /** Id of the repository of ours whose image the service runs; null: of none that is there. */
+  private async repositoryOf(ctx: Context, { Spec }: EngineService): Promise<string | null> {
+    const named = parseReference(Spec.TaskTemplate.ContainerSpec?.Image ?? '', this.config.registryPublicHost);
+    const found = named && (await this.images.resolve(ctx, named.path, named.digest ?? named.tag));
+    return found?.repository.id ?? null;
+  }
+
+  private async drop(ctx: Context, row: Row): Promise<void> {
+    await this.db.transaction(ctx, async (tx) => {
+      await this.db.query(tx, 'delete from clusters_pull_credentials where cluster_id = $1 and holder_id = $2 and repository_id = $3 returning 1', [row.cluster_id, row.holder_id, row.repository_id]);
       await this.tokens.revokeServiceCredential(tx, row.credential_id);
     });
   }
