@@ -4,7 +4,8 @@ export interface FilterFault {
   reason: string;
 }
 
-const attribute = /(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)(?:;[A-Za-z0-9-]+)*/y;
+/** A name alone: RFC 4515 knows numbers and options (`;lang-de`) too, but the library that speaks to the directory does not. */
+const attribute = /[A-Za-z][A-Za-z0-9-]*/y;
 const oid = /(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)+)/y;
 const maxDepth = 30;
 
@@ -55,6 +56,8 @@ function readFilter(text: string, start: number, depth: number): number {
 
 function readItem(text: string, start: number): number {
   let at = match(attribute, text, start) ?? start;
+  if (/[0-9]/.test(text[start] ?? '')) throw new Fault(start, 'write the attribute’s name, not its number');
+  if (at > start && text[at] === ';') throw new Fault(at, 'options of attributes can’t be asked for');
   let extensible = false;
   if (text[at] === ':') {
     extensible = true;
