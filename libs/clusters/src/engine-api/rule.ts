@@ -152,6 +152,11 @@ function parsed(text: string, pointer: string, found: Found, distinctCase = fals
   }
 }
 
+/** `filters` as they go on: `{"label":{"a":true}}`. */
+export function writeFilters(filters: Readonly<Record<string, readonly string[]>>): string {
+  return `{${Object.entries(filters).map(([key, values]) => `${JSON.stringify(key)}:{${values.map((each) => `${JSON.stringify(each)}:true`).join(',')}}`).join(',')}}`;
+}
+
 /** Both forms that engines read: `{"label":["a"]}` and `{"label":{"a":true}}`; written in the second. */
 function readFilters(text: string, pointer: string, found: Found): Read | null {
   const value = parsed(text, pointer, found);
@@ -172,7 +177,7 @@ function readFilters(text: string, pointer: string, found: Found): Read | null {
       return wrong();
     }
   }
-  const written = `{${Object.entries(filters).map(([key, values]) => `${JSON.stringify(key)}:{${values.map((each) => `${JSON.stringify(each)}:true`).join(',')}}`).join(',')}}`;
+  const written = writeFilters(filters);
   return { value: written, written, filters };
 }
 

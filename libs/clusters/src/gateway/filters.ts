@@ -92,11 +92,11 @@ export class AnswerFilters {
         if (!list) throw new Error(`lists of ${response.kind} are not filtered`);
         return () => {
           const sees = this.seer(wish, response.kind);
-          if (wish.limit !== null) {
-            let left = wish.limit;
-            return listFilter({ at: response.at, wanted: list.wanted, ...(list.form ? { form: list.form } : {}), keep: (found) => left > 0 && sees(list.read(found)) && left-- > 0 });
-          }
-          return listFilter({ at: response.at, wanted: list.wanted, ...(list.form ? { form: list.form, known: this.knownTo(wish, response.kind, list.form) } : {}), keep: (found) => sees(list.read(found)) });
+          const keep = (found: readonly (string | undefined)[]): boolean => sees(list.read(found));
+          // Only containers are counted, and of those no verdicts are remembered: each is asked for.
+          let left = wish.limit;
+          const counted = (found: readonly (string | undefined)[]): boolean => left! > 0 && keep(found) && left!-- > 0;
+          return listFilter({ at: response.at, wanted: list.wanted, ...(list.form ? { form: list.form, known: this.knownTo(wish, response.kind, list.form) } : {}), keep: left === null ? keep : counted });
         };
       }
       case 'events':

@@ -6,7 +6,7 @@ import type { Cluster } from '../cluster.entity';
 import { Clusters } from '../clusters';
 import { collectionLabel } from '../engine-api/bodies';
 import type { EngineMatch } from '../engine-api/match';
-import { ruleOnCall, type EngineRuling } from '../engine-api/rule';
+import { ruleOnCall, writeFilters, type EngineRuling } from '../engine-api/rule';
 import type { EngineKind, ImageName, Value } from '../engine-api/shape';
 import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
 import type { RawEngine } from '../engine.raw';
@@ -326,7 +326,7 @@ export class EngineGateway {
         const target = ruling.target!;
         const seen = await this.look(call, target.kind, row.name === 'POST /images/{name}/push' ? pushed(call) : target.id);
         if (!seen) {
-          await this.freeName(call, target.kind, target.id);
+          await this.freeName(call, target.id);
           throw clustersProblem('no-such-object', { detail: missingMessage(target.kind, target.id) });
         }
         call.target = seen;
@@ -342,8 +342,8 @@ export class EngineGateway {
   }
 
   /** Who sees all volumes frees the name of one that is gone by removing it. */
-  private async freeName({ ctx, cluster, owners, match: { row } }: Call, kind: EngineKind, name: string): Promise<void> {
-    if (row.name !== 'DELETE /volumes/{name}' || kind !== 'volume' || !row.operations.every((operation) => this.seesAll(ctx, operation, 'volume'))) return;
+  private async freeName({ ctx, cluster, owners, match: { row } }: Call, name: string): Promise<void> {
+    if (row.name !== 'DELETE /volumes/{name}' || !row.operations.every((operation) => this.seesAll(ctx, operation, 'volume'))) return;
     if (owners.find('volume', { name })) await this.ownership.forget(ctx, { clusterId: cluster.id, kind: 'volume', engineId: name });
   }
 
@@ -356,29 +356,27 @@ export class EngineGateway {
     const given = [...query.filter(([name]) => name === 'since' || name === 'before').map(([, value]) => value), ...(ruling.filters?.['since'] ?? []), ...(ruling.filters?.['before'] ?? [])].filter((name) => name !== '');
     if (given.length === 0 || row.operations.every((operation) => this.seesAll(ctx, operation, kind))) return;
     if (kind === 'image') throw clustersProblem('not-passed-on', { detail: 'Images are not listed by which came before or after another.' });
-    for (const name of given) {
-      const seen = await this.look(call, kind, name);
-      if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(kind, name) });
-      for (const operation of row.operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage(kind, name));
-    }
+    for (const name of given) await this.requireNamed(call, kind, name, row.operations);
+  }
+
+  /** The object of that name or id, on which the caller has these operations. */
+  private async requireNamed(call: Call, kind: EngineKind, name: string, operations: readonly Operation[]): Promise<Seen> {
+    const seen = await this.look(call, kind, name);
+    if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(kind, name) });
+    for (const operation of operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage(kind, name));
+    return seen;
   }
 
   private async judgeTasksOf(call: Call): Promise<void> {
     const { ctx, match: { row }, ruling: { filters, query } } = call;
     if (!filters || row.operations.every((operation) => this.seesAll(ctx, operation, 'task'))) return;
-    const wholes = { service: row.operations, node: ['node:view'] } as const;
     const resolved = { ...filters };
-    for (const [kind, operations] of Object.entries(wholes) as [keyof typeof wholes, readonly Operation[]][]) {
-      const ids: string[] = [];
-      for (const name of filters[kind] ?? []) {
-        const seen = await this.look(call, kind, name);
-        if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(kind, name) });
-        for (const operation of operations) this.require(call, { operation, ref: this.refOf(call, seen) }, () => missingMessage(kind, name));
-        ids.push(seen.id);
-      }
-      if (filters[kind]) resolved[kind] = ids;
+    for (const [kind, operations] of [['service', row.operations], ['node', ['node:view']]] as const) {
+      if (!filters[kind]) continue;
+      resolved[kind] = [];
+      for (const name of filters[kind]) resolved[kind].push((await this.requireNamed(call, kind, name, operations)).id);
     }
-    call.query = withQuery(query, { filters: JSON.stringify(Object.fromEntries(Object.entries(resolved).map(([key, values]) => [key, Object.fromEntries(values.map((each) => [each, true]))]))) });
+    call.query = withQuery(query, { filters: writeFilters(resolved) });
   }
 
   /** An image on a node is nobody's; who may pull it by one of its names may look at it, and do with its content what they may do where they work. */

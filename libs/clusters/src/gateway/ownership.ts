@@ -324,9 +324,7 @@ export class Ownership implements OnModuleDestroy {
       const swept: Swept = { bound: [], renamed: [], forgotten: [] };
       if (rows.length === 0) return swept;
       const seen = await look(engine, kindsOf(rows));
-      const missing = await this.compare(ctx, rows, seen, swept, clusterId);
-      if (missing.length === 0) return swept;
-      missing.splice(0, missing.length, ...(await this.bindMounted(ctx, missing, engine, seen, swept)));
+      const missing = await this.bindMounted(ctx, await this.compare(ctx, rows, seen, swept, clusterId), engine, seen, swept);
       if (missing.length === 0) return swept;
       await delay(options.graceMillis ?? defaultGraceMillis, options.signal);
       const gone = await this.compare(ctx, missing, await look(engine, kindsOf(missing)), swept, clusterId);
