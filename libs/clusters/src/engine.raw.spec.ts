@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
-import { EngineLines } from './engine.lines';
+import { EngineLines, type RawAnswer, type WholeAnswer } from './engine.lines';
 import { openEngine } from './engine.raw';
 
 const dir = mkdtempSync(join(tmpdir(), 'gantry-raw-'));
@@ -15,6 +15,11 @@ let server: Server;
 beforeAll(async () => {
   server = createServer((request, response) => {
     if (request.url === '/slow') return;
+    const long = /^\/long\?(\d+)$/.exec(request.url!);
+    if (long) {
+      response.writeHead(200).end(longBody(Number(long[1])));
+      return;
+    }
     const closing = /^\/closing\?(told=)?(\d+)$/.exec(request.url!);
     if (closing) request.socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n${closing[1] ? `Content-Length: ${closing[2]}\r\n` : ''}\r\n${'x'.repeat(Number(closing[2]))}`);
     if (closing) return;
@@ -37,6 +42,30 @@ afterAll(async () => {
   await once(server, 'close');
   rmSync(dir, { recursive: true });
 });
+
+/** Two megabytes that are not another number's, with nothing alike at two places of them. */
+const longBody = (number: number): string => Array.from({ length: 131_072 }, (_, index) => `${number}:${index}`.padEnd(16)).join('');
+
+/** A connection that reads to where it is told, of which a test says when what comes. */
+class Told extends Duplex {
+  private place: Uint8Array;
+
+  constructor(private readonly onread: OnReadOpts) {
+    super({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
+    this.place = (onread.buffer as () => Uint8Array)();
+  }
+
+  /** @returns whether more may come */
+  come(text: string): boolean {
+    const bytes = Buffer.from(text);
+    bytes.copy(this.place);
+    const more = this.onread.callback(bytes.length, this.place);
+    this.place = (this.onread.buffer as () => Uint8Array)();
+    return more;
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Sends one request and reads its answer; answers the engine's end of the connection. */
 async function ask(engine: ReturnType<typeof openEngine>, call: { target: string; headers: Record<string, string>; fresh: boolean }): Promise<Socket> {
@@ -106,7 +135,6 @@ describe('openEngine', () => {
     const engine = openEngine({ kind: 'socket', path });
     const opened = once(server, 'connection') as Promise<[Socket]>;
     const answer = await engine.send({ method: 'GET', target: `/closing${query}`, headers: {}, body: null }).answer;
-    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
     for (let turns = 0; turns < 50; turns += 1) await turn();
     if ('body' in answer) throw new Error('told as a whole');
     let length = 0;
@@ -142,12 +170,129 @@ describe('openEngine', () => {
     const lines = new EngineLines(() => wire);
     const call = { method: 'GET', target: '/first', headers: {}, body: null };
     const answer = await lines.send(call).answer;
-    for (let turns = 0; turns < 200; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+    for (let turns = 0; turns < 200; turns += 1) await turn();
     expect(wire.taken).toBeLessThan(524_288);
     let length = 0;
     for await (const chunk of answer as AsyncIterable<Buffer>) length += chunk.length;
     expect(length).toBe(1_048_576);
     expect(await lines.send({ ...call, target: '/second' }).answer).toMatchObject({ body: Buffer.from('{}') });
+    lines.destroyUnused();
+  });
+
+  it('lends what comes where it was read, in order and never that of others, to who holds it up now and then', async () => {
+    const engine = openEngine({ kind: 'socket', path });
+    const read = async (number: number): Promise<{ text: string; lent: number }> => {
+      const answer = await engine.send({ method: 'GET', target: `/long?${number}`, headers: {}, body: null }).answer;
+      if ('body' in answer) throw new Error('told as a whole');
+      let lent = 0;
+      let heard = 0;
+      let text = '';
+      const hear = (chunk: Buffer): void => {
+        text += chunk.toString('latin1');
+        heard += 1;
+        if (heard % 3 > 0) return;
+        answer.pause();
+        setImmediate(() => answer.resume());
+      };
+      answer.on('data', hear);
+      answer.lend((bytes) => {
+        lent += bytes.length;
+        hear(bytes);
+      });
+      await once(answer, 'end');
+      return { text, lent };
+    };
+    const numbers = [11, 22, 33, 44, 55];
+    for (const [index, { text, lent }] of (await Promise.all(numbers.map(read))).entries()) {
+      expect(text === longBody(numbers[index]!)).toBe(true);
+      expect(lent).toBeGreaterThan(text.length / 3);
+    }
+    engine.close();
+  });
+
+  it.each(['at all', 'any more'])('reads no more of a socket than fits while nobody takes it %s, and then the rest', async (when) => {
+    const engine = openEngine({ kind: 'socket', path });
+    const opened = once(server, 'connection') as Promise<[Socket]>;
+    const answer = await engine.send({ method: 'GET', target: '/long?66', headers: {}, body: null }).answer;
+    if ('body' in answer) throw new Error('told as a whole');
+    const [socket] = await opened;
+    let text = '';
+    const hear = (bytes: Buffer): void => {
+      if (text === '') answer.pause();
+      text += bytes.toString('latin1');
+    };
+    const attach = (): void => answer.on('data', hear).lend(hear);
+    if (when === 'any more') attach();
+    for (let turns = 0; turns < 200; turns += 1) await turn();
+    expect(socket.writableLength).toBeGreaterThan(1_000_000);
+    if (when === 'at all') {
+      attach();
+      for (let turns = 0; turns < 200; turns += 1) await turn();
+    }
+    answer.resume();
+    await once(answer, 'end');
+    expect(text === longBody(66)).toBe(true);
+    engine.close();
+  });
+
+  it('lends nothing ahead of what waits', async () => {
+    let wire!: Told;
+    const lines = new EngineLines((onread) => (wire = new Told(onread!)));
+    const asked = lines.send({ method: 'GET', target: '/', headers: {}, body: null }).answer;
+    for (let turns = 0; turns < 5; turns += 1) await turn();
+    wire.come('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+    const answer = await asked;
+    if ('body' in answer) throw new Error('told as a whole');
+    let text = '';
+    const take = (bytes: Buffer): void => void (text += bytes.toString());
+    answer.on('data', take).lend(take);
+    await turn();
+    for (const letter of 'ab') wire.come(`1\r\n${letter}\r\n`);
+    answer.pause();
+    for (const letter of 'cd') wire.come(`1\r\n${letter}\r\n`);
+    answer.resume();
+    for (const letter of 'ef') wire.come(`1\r\n${letter}\r\n`);
+    wire.come('0\r\n\r\n');
+    await once(answer, 'end');
+    expect(text).toBe('abcdef');
+    lines.destroyUnused();
+  });
+
+  it.each([
+    ['heads', ['HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Number: #', '#\r\n\r\n{}'], { headers: { 'x-number': '11' } }],
+    ['short answers', ['HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{#', '#}'], { body: Buffer.from('{11}') }],
+    ['trailers', ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-number\r\n\r\n', '1\r\n{\r\n', '1\r\n}\r\n0\r\nX-Number: #', '#\r\n\r\n'], { trailers: { 'x-number': '11' } }],
+  ] as [string, string[], object][])('keeps apart the %s of several connections that are read to one place', async (_what, pieces, expected) => {
+    const wires: Told[] = [];
+    const lines = new EngineLines((onread) => {
+      wires.push(new Told(onread!));
+      return wires.at(-1)!;
+    });
+    const hear = async (number: number): Promise<{ answer: RawAnswer | WholeAnswer; text: string }> => {
+      const answer = await lines.send({ method: 'GET', target: `/${number}`, headers: {}, body: null }).answer;
+      if ('body' in answer) return { answer, text: answer.body.toString() };
+      let text = '';
+      const take = (bytes: Buffer): void => void (text += bytes.toString());
+      answer.on('data', take).lend(take);
+      await once(answer, 'end');
+      return { answer, text };
+    };
+    const both = async (said: string[]): Promise<{ answer: RawAnswer | WholeAnswer; text: string }[]> => {
+      const heard = Promise.all([1, 2].map(hear));
+      for (let turns = 0; turns < 5; turns += 1) await turn();
+      for (const piece of said) {
+        for (const [at, wire] of wires.entries()) wire.come(piece.replace('#', String(at + 1)));
+        await turn();
+      }
+      return heard;
+    };
+    const before = await both(['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\n{\r\n', '1\r\n#\r\n', '1\r\n}\r\n0\r\n\r\n']);
+    expect(before.map(({ text }) => text)).toEqual(['{1}', '{2}']);
+    // The connection that was used last is the first to be used again.
+    const [two, one] = await both(pieces);
+    expect(one!.answer).toMatchObject(expected);
+    expect(two!.text).toBe(one!.text.replaceAll('1', '2'));
+    expect(wires).toHaveLength(2);
     lines.destroyUnused();
   });
 

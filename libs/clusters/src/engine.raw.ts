@@ -1,10 +1,9 @@
 import { request, type ClientRequest, type OutgoingHttpHeaders } from 'node:http';
 import { connect as connectSocket, isIP } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { EngineAgent } from './engine.agent';
 import type { Endpoint } from './engine.client';
-import { EngineLines, type RawExchange, type WholeCall } from './engine.lines';
+import { EngineLines, type OpenLine, type RawExchange, type WholeCall } from './engine.lines';
 import { sshWay } from './ssh/link';
 
 /** One request as it goes out: nothing is added but what HTTP itself needs. */
@@ -34,17 +33,17 @@ export interface RawEngine {
 
 /**
  * HTTP/1.1 over whatever `connect` opens. Must half-close: ending what is written leaves what is read open, and the other way round.
- * @param connect opens a new connection; failures are the stream's `error`. What is no socket needs a socket's `setTimeout`, `setKeepAlive`, `ref` and `unref`
+ * @param connect opens a new connection, which may read into the place that it is given; failures are the stream's `error`. What is no socket needs a socket's `setTimeout`, `setKeepAlive`, `ref` and `unref`
  */
-export function rawEngineOver(address: string, connect: () => Duplex): RawEngine {
-  const agent = new EngineAgent(connect);
+export function rawEngineOver(address: string, connect: OpenLine): RawEngine {
+  const agent = new EngineAgent(() => connect());
   const lines = new EngineLines(connect);
   return {
     address,
     send: (call) => lines.send(call),
     request: ({ method, target, headers, fresh }) => {
       // Without an agent, and on a connection of its own, Node reuses nothing.
-      const made = request({ method, path: target, headers: { host: 'docker', ...headers }, setHost: false, ...(fresh ? { createConnection: connect } : { agent }) });
+      const made = request({ method, path: target, headers: { host: 'docker', ...headers }, setHost: false, ...(fresh ? { createConnection: () => connect() } : { agent }) });
       // A header `Connection: Upgrade` makes Node keep a connection that was not taken over, and nobody would ever use or end it.
       if (fresh) made.once('response', () => (made.shouldKeepAlive = false));
       return made;
@@ -58,7 +57,7 @@ export function rawEngineOver(address: string, connect: () => Duplex): RawEngine
 
 /** The raw way to an engine; connects when it is asked. */
 export function openEngine(endpoint: Endpoint): RawEngine {
-  if (endpoint.kind === 'socket') return rawEngineOver(`unix://${endpoint.path}`, () => connectSocket({ path: endpoint.path, allowHalfOpen: true }));
+  if (endpoint.kind === 'socket') return rawEngineOver(`unix://${endpoint.path}`, (onread) => connectSocket({ path: endpoint.path, allowHalfOpen: true, ...(onread && { onread }) }));
   if (endpoint.kind === 'ssh') {
     const way = sshWay(endpoint);
     return rawEngineOver(way.address, () => way.connect());
@@ -67,8 +66,8 @@ export function openEngine(endpoint: Endpoint): RawEngine {
   const options: ConnectionOptions & { allowHalfOpen: boolean } = {
     host, port, ca, cert, key, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], allowHalfOpen: true, ...(isIP(host) === 0 ? { servername: host } : {}),
   };
-  return rawEngineOver(`https://${host.includes(':') ? `[${host}]` : host}:${port}`, () => {
-    const socket = connectTls(options);
+  return rawEngineOver(`https://${host.includes(':') ? `[${host}]` : host}:${port}`, (onread) => {
+    const socket = connectTls({ ...options, ...(onread && { onread }) });
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 15_000);
     return socket;
