@@ -5,6 +5,7 @@ import { clustersProblem, knownVersion, type Passage, type RawAnswer, type RawEn
 import { notePassed, Problem } from '@gantry/platform';
 import { BuildControl, type AskBuild } from './build-control';
 import { ClientSession } from './build-session';
+import { Parcel } from './parcel';
 
 /** How long what may last; milliseconds. */
 export interface TransportLimits {
@@ -521,32 +522,39 @@ function pour(answer: Readable, filter: Transform | null, request: IncomingMessa
  * before to be encrypted and written), and writes together what comes together: an engine sends each line of a log in a chunk of its own. What
  * comes after a pause goes on at once; what follows right behind a write waits a moment for more, unless it is much already.
  */
-function pump(source: Readable, sink: Writable, end: () => void): void {
-  let chunks: Buffer[] = [];
-  let waiting = 0;
+function pump(source: Readable | RawAnswer, sink: Writable, end: () => void): void {
+  const parcel = new Parcel();
   let wroteAt = 0;
   let later: NodeJS.Timeout | null = null;
-  const flush = (): void => {
-    if (later) clearTimeout(later);
-    later = null;
-    if (chunks.length === 0) return;
-    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, waiting);
-    chunks = [];
-    waiting = 0;
-    if (sink.destroyed) return;
+  const wrote = (more: boolean): void => {
     wroteAt = performance.now();
-    if (sink.write(bytes) || sink.writableLength < maxWaitingBytes) return;
+    if (more || sink.writableLength < maxWaitingBytes) return;
     source.pause();
     sink.once('drain', () => source.resume());
   };
-  source.on('data', (chunk: Buffer) => {
-    waiting += chunk.length;
-    const isFirst = chunks.push(chunk) === 1;
-    if (waiting >= parcelBytes) flush();
+  const flush = (): void => {
+    if (later) clearTimeout(later);
+    later = null;
+    if (parcel.size > 0 && !sink.destroyed) wrote(parcel.sendTo(sink));
+  };
+  const gather = (chunk: Buffer): void => {
+    if (!parcel.hasRoomFor(chunk)) flush();
+    const isFirst = parcel.size === 0;
+    parcel.add(chunk);
+    if (parcel.size >= parcelBytes) flush();
     else if (!isFirst) return;
     else if (performance.now() - wroteAt >= parcelMillis) process.nextTick(flush);
     else later = setTimeout(flush, parcelMillis);
+  };
+  source.on('data', (chunk: Buffer) => {
+    if (chunk.length < parcelBytes) {
+      gather(chunk);
+      return;
+    }
+    flush();
+    if (!sink.destroyed) wrote(sink.write(chunk));
   });
+  if ('lend' in source) source.lend(gather);
   source.once('end', () => {
     flush();
     end();
