@@ -2,6 +2,7 @@ export * from './clock';
 export * from './config';
 export * from './context';
 export * from './db';
+export * from './gathered';
 export * from './ids';
 export * from './jobs';
 export * from './lease';

@@ -53,9 +53,14 @@ describe('judgedContext', () => {
 
   it('takes the one that the engine would take', async () => {
     const both = await rewrite([{ name: 'Dockerfile', body: 'one' }, { name: 'dockerfile', body: 'two' }, { name: './Dockerfile', body: 'three' }]);
-    expect(both.map(({ header, body }) => [header.name, body])).toEqual([['Dockerfile', 'THREE'], ['dockerfile', 'two']]);
-    expect((await rewrite([{ name: 'dockerfile', body: 'two' }])).map(({ body }) => body)).toEqual(['TWO']);
+    expect(both.map(({ header, body }) => [header.name, body])).toEqual([['dockerfile', 'two'], ['Dockerfile', 'THREE']]);
+    expect((await rewrite([{ name: 'dockerfile', body: 'two' }])).map(({ header, body }) => [header.name, body])).toEqual([['dockerfile', 'two'], ['Dockerfile', 'TWO']]);
     expect((await rewrite([{ name: 'Dockerfile', body: 'one' }, { name: 'a/x.Dockerfile', body: 'two' }], './a/../a/x.Dockerfile'.replace('../a/', ''))).map(({ body }) => body)).toEqual(['one', 'TWO']);
+  });
+
+  it('has the last word where a link of the context makes another name of the Dockerfile’s', async () => {
+    const found = await rewrite([{ name: 'dockerfile', body: 'one' }, { name: 'd', type: 'symlink', linkname: '.' }, { name: 'd/Dockerfile', body: 'two' }]);
+    expect(found.map(({ header, body }) => [header.name, body])).toEqual([['d', ''], ['d/Dockerfile', 'two'], ['dockerfile', 'one'], ['Dockerfile', 'ONE']]);
   });
 
   it('unpacks gzip', async () => expect(names(await rewrite(gzipSync(await archive([{ name: 'Dockerfile', body: 'x' }]))))).toEqual(['Dockerfile']));

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { Problem } from '@gantry/platform';
+import { Gathered, Problem } from '@gantry/platform';
 import { extract, pack, type Header } from 'tar-stream';
 import { clustersProblem } from '../problems';
 import { maxDockerfileBytes } from './dockerfile';
@@ -76,9 +76,13 @@ async function* rewrite(from: Readable, paths: readonly string[], judge: (text: 
       fail(clustersProblem('spec-invalid', { detail: `The build context has no ${paths[0]}.` }));
       return;
     }
-    judge(held.get(path)!.body.toString()).then((text) => {
-      held.get(path)!.body = Buffer.from(text);
+    const { header: meant, body: given } = held.get(path)!;
+    judge(given.toString()).then((text) => {
+      const asked = paths[0]!;
+      held.delete(asked);
       for (const { header, body } of held.values()) writer.entry({ ...header, size: body.length }, body);
+      // Last, under the name that the engine looks for first: it takes the place of whatever links have put there.
+      writer.entry({ ...meant, name: asked, size: Buffer.byteLength(text) }, text);
       writer.finalize();
     }).catch(fail);
   });
@@ -127,15 +131,15 @@ async function feed(from: Readable, reader: NodeJS.WritableStream & { destroyed?
 }
 
 function hold(body: { on(event: 'data', heard: (chunk: unknown) => void): unknown; on(event: 'end', heard: () => void): unknown }, done: (bytes: Buffer) => void, fail: (error: unknown) => void): void {
-  const chunks: Buffer[] = [];
+  const held = new Gathered();
   let size = 0;
   body.on('data', (chunk) => {
     const bytes = chunk as Buffer;
     size += bytes.length;
-    if (size <= maxDockerfileBytes) chunks.push(bytes);
+    if (size <= maxDockerfileBytes) held.add(bytes);
     else fail(clustersProblem('spec-invalid', { detail: `The Dockerfile is longer than ${maxDockerfileBytes} bytes.` }));
   });
-  body.on('end', () => done(Buffer.concat(chunks)));
+  body.on('end', () => done(held.bytes));
 }
 
 /** A header with what a file has, and nothing by which readers of archives could be told another name, size or kind. */

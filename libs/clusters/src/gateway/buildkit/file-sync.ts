@@ -1,3 +1,4 @@
+import { Gathered } from '@gantry/platform';
 import { readMessage, WireError, writeMessage, type Form } from './wire';
 
 /** A file as the two sides of a synchronisation tell each other of it. `mode` is Go's: permissions below, kinds from bit 19 on. */
@@ -113,7 +114,7 @@ export class FileTaker {
   readonly files = new Map<string, Buffer>();
   /** Of those wanted, what is there but no plain file. */
   readonly odd = new Set<string>();
-  private readonly sizes = new Map<number, { path: string; size: number; chunks: Buffer[]; got: number }>();
+  private readonly sizes = new Map<number, { path: string; size: number; data: Gathered; got: number }>();
   private count = 0;
   private listed = false;
 
@@ -137,7 +138,7 @@ export class FileTaker {
         if (this.wanted.has(packet.stat.path)) {
           if (!isPlainFile(packet.stat)) this.odd.add(packet.stat.path);
           else if (packet.stat.size > this.maxBytes) throw new RangeError(packet.stat.path);
-          else this.sizes.set(this.count, { path: packet.stat.path, size: packet.stat.size, chunks: [], got: 0 });
+          else this.sizes.set(this.count, { path: packet.stat.path, size: packet.stat.size, data: new Gathered(), got: 0 });
         }
         this.count += 1;
         return;
@@ -147,10 +148,10 @@ export class FileTaker {
         if (packet.data.length > 0) {
           file.got += packet.data.length;
           if (file.got > this.maxBytes) throw new RangeError(file.path);
-          file.chunks.push(packet.data);
+          file.data.add(packet.data);
           return;
         }
-        this.files.set(file.path, Buffer.concat(file.chunks));
+        this.files.set(file.path, file.data.bytes);
         this.sizes.delete(packet.id);
         if (this.sizes.size === 0) yield { is: 'fin' };
         return;

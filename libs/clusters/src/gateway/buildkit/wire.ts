@@ -1,3 +1,5 @@
+import { Gathered } from '@gantry/platform';
+
 /** What a message may have, by the number of its fields. `repeated`: more than once, in order. */
 export type Form = Readonly<Record<number, { name: string; is: 'number' | 'bytes' | 'text'; repeated?: boolean }>>;
 
@@ -101,8 +103,7 @@ export function framed(message: Buffer): Buffer {
 
 /** Takes a stream of gRPC's messages apart, at whatever places it comes in pieces. Compressed or longer ones are an error. */
 export class Unframer {
-  private rest: Buffer[] = [];
-  private size = 0;
+  private rest = new Gathered();
   /** So many bytes are there when something more can be said. */
   private wanted = 5;
 
@@ -110,12 +111,10 @@ export class Unframer {
 
   /** The messages that are whole by now. @throws WireError */
   add(chunk: Buffer): Buffer[] {
-    this.rest.push(chunk);
-    this.size += chunk.length;
+    this.rest.add(chunk);
     const messages: Buffer[] = [];
-    // Put together only when it is enough: a message that comes a byte at a time is not copied each time.
-    if (this.size < this.wanted) return messages;
-    let rest = Buffer.concat(this.rest);
+    if (this.rest.size < this.wanted) return messages;
+    let rest = this.rest.bytes;
     this.wanted = 5;
     while (rest.length >= 5) {
       if (rest[0] !== 0) throw new WireError('it is compressed, which nobody asked for');
@@ -127,13 +126,13 @@ export class Unframer {
       rest = rest.subarray(this.wanted);
       this.wanted = 5;
     }
-    this.rest = rest.length === 0 ? [] : [rest];
-    this.size = rest.length;
+    this.rest = new Gathered();
+    if (rest.length > 0) this.rest.add(rest);
     return messages;
   }
 
   /** Whether nothing is left of a message that has begun. */
   get isEven(): boolean {
-    return this.size === 0;
+    return this.rest.size === 0;
   }
 }
