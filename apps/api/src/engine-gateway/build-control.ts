@@ -4,7 +4,7 @@ import {
   announced, BuildAnswer, ControlError, framed, readNothing, readOrder, readReturn, readSolve, readStatusRef, readWorkersWish, Unframer, WireError, writeMade, writePong, writeSolved, writeWorkers, type Order, type Passage,
 } from '@gantry/clusters';
 import { Problem } from '@gantry/platform';
-import { carried, guarded, refuse, respond } from './build-session';
+import { carried, Farewell, guarded, refuse, respond } from './build-session';
 
 /**
  * Asks for a build as if the client had sent this target itself, with all that is judged then.
@@ -16,7 +16,10 @@ export type AskBuild = (target: string, caller: Writable, hear: (chunk: Buffer) 
 
 /** gRPC's numbers of statuses. */
 const statuses = { unknown: 2, invalid: 3, notFound: 5, exists: 6, denied: 7, exhausted: 8, unimplemented: 12, internal: 13 } as const;
-const maxRequestBytes = 1024 * 1024;
+const maxRequestBytes = 256 * 1024;
+/** All questions of one connection that have not come whole. */
+const maxBegunBytes = 4 * 1024 * 1024;
+const requestMillis = 30_000;
 const maxTargetBytes = 60_000;
 const maxStreams = 100;
 const maxHeaderPairs = 64;
@@ -58,6 +61,7 @@ type Handler = (asked: Asked) => Promise<Buffer | null> | Buffer;
 export class BuildControl {
   private readonly http2: ServerHttp2Session;
   private readonly builds = new Map<string, Build>();
+  private readonly begun = { bytes: 0 };
   private readonly waiting = new Map<string, Set<() => void>>();
   /** Why an announcement was refused, by the build's name: clients show what they hear first of all that they have asked. */
   private readonly refused = new Map<string, Error>();
@@ -73,7 +77,7 @@ export class BuildControl {
 
   /** @param socket the client's connection, taken over */
   constructor(socket: Duplex, private readonly control: NonNullable<Passage['control']>, private readonly ask: AskBuild) {
-    const carrier = carried(socket);
+    const carrier = carried(socket, new Farewell());
     this.http2 = performServerHandshake(carrier, { maxHeaderListPairs: maxHeaderPairs, maxSessionMemory: 16, settings: { maxConcurrentStreams: maxStreams, maxHeaderListSize: 16_384, initialWindowSize: 256 * 1024 } });
     this.http2.on('error', ignore); // followed by `close`
     this.http2.once('close', () => this.end());
@@ -109,7 +113,7 @@ export class BuildControl {
       return;
     }
     const build = headers['buildkit-controlapi-buildid'];
-    void one(stream).then((message) => handler({ message, build: typeof build === 'string' ? build : '', stream })).then(
+    void one(stream, this.begun).then((message) => handler({ message, build: typeof build === 'string' ? build : '', stream })).then(
       (answer) => {
         if (answer !== null) guarded(stream, () => respond(stream, () => stream.end(framed(answer))));
       },
@@ -330,13 +334,25 @@ class Build {
   }
 }
 
-/** The one message of a call's, when all of it is there. */
-function one(stream: ServerHttp2Stream): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
+/**
+ * The one message of a call's, when all of it is there.
+ * @param begun bytes of its connection that have come of such messages
+ */
+function one(stream: ServerHttp2Stream, begun: { bytes: number }): Promise<Buffer> {
+  let came = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const whole = new Promise<Buffer>((resolve, reject) => {
     const unframer = new Unframer(maxRequestBytes);
     let message: Buffer | null = null;
+    timer = setTimeout(() => {
+      stream.removeAllListeners('data').resume();
+      reject(new WireError('it takes too long to come'));
+    }, requestMillis);
     stream.on('data', (chunk: Buffer) => {
       try {
+        came += chunk.length;
+        begun.bytes += chunk.length;
+        if (begun.bytes > maxBegunBytes) throw new WireError('there is too much that has begun and does not end');
         for (const each of unframer.add(chunk)) {
           if (message !== null) throw new WireError('there are two where one was expected');
           message = each;
@@ -351,6 +367,10 @@ function one(stream: ServerHttp2Stream): Promise<Buffer> {
       else reject(new WireError('it breaks off'));
     });
     stream.once('close', () => reject(new WireError('it breaks off')));
+  });
+  return whole.finally(() => {
+    clearTimeout(timer);
+    begun.bytes -= came;
   });
 }
 

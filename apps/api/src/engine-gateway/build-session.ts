@@ -294,8 +294,46 @@ function upgraded(engine: RawEngine, target: string, headers: OutgoingHttpHeader
   });
 }
 
-/** The connection as a stream that is none of the system's: HTTP/2 would read a system's one past what has been read of it already. */
-export function carried(socket: Duplex): Duplex {
+/** HTTP/2's types of frames. */
+const frames = { headers: 1, goaway: 7 } as const;
+const prefaceBytes = 24;
+const frameHeadBytes = 9;
+
+/**
+ * Watches what a client of HTTP/2 sends (RFC 9113, 4.1) for a call that it begins after it has said goodbye. No client does; Node 20 corrupts its own
+ * memory when one does, and ends.
+ */
+export class Farewell {
+  private readonly head = Buffer.alloc(frameHeadBytes);
+  private got = 0;
+  private skip = prefaceBytes;
+  private said = false;
+
+  /** Whether all of this may be heard. */
+  allows(chunk: Buffer): boolean {
+    for (let at = 0; at < chunk.length; ) {
+      const step = Math.min(this.skip > 0 ? this.skip : frameHeadBytes - this.got, chunk.length - at);
+      if (this.skip > 0) this.skip -= step;
+      else {
+        chunk.copy(this.head, this.got, at, at + step);
+        this.got += step;
+      }
+      at += step;
+      if (this.got < frameHeadBytes) continue;
+      this.got = 0;
+      this.skip = this.head.readUIntBE(0, 3);
+      if (this.head[3] === frames.headers && this.said) return false;
+      this.said ||= this.head[3] === frames.goaway;
+    }
+    return true;
+  }
+}
+
+/**
+ * The connection as a stream that is none of the system's: HTTP/2 would read a system's one past what has been read of it already.
+ * @param farewell ends it where it does not allow what comes
+ */
+export function carried(socket: Duplex, farewell: Farewell | null = null): Duplex {
   const carrier: Duplex = new Duplex({
     allowHalfOpen: true,
     read: () => void socket.resume(),
@@ -308,7 +346,8 @@ export function carried(socket: Duplex): Duplex {
   });
   carrier.on('error', ignore); // followed by `close`
   socket.on('data', (chunk: Buffer) => {
-    if (!carrier.push(chunk)) socket.pause();
+    if (farewell?.allows(chunk) === false) carrier.destroy();
+    else if (!carrier.push(chunk)) socket.pause();
   });
   socket.once('end', () => carrier.push(null));
   socket.once('close', () => carrier.destroy());

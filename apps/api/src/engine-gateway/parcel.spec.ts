@@ -42,7 +42,7 @@ describe('Parcel', () => {
   it('does not use a place again before all that stood there is written', async () => {
     const sink = new Late();
     const parcel = new Parcel();
-    const texts = Array.from({ length: 40 }, (_, index) => `${index}.`.repeat(5_000));
+    const texts = Array.from({ length: 40 }, (_, index) => `${index}.`.repeat(15_000));
     for (const text of texts) {
       parcel.add(Buffer.from(text));
       parcel.sendTo(sink);
@@ -54,6 +54,18 @@ describe('Parcel', () => {
       while (sink.take()) await new Promise((resolve) => setImmediate(resolve));
     }
     expect(sink.took).toEqual([...texts, ...texts]);
+  });
+
+  it('needs no more memory for lines that wait than a few times what they are', () => {
+    const sink = new Late();
+    const parcel = new Parcel();
+    const before = process.memoryUsage().arrayBuffers;
+    for (let index = 0; index < 2_000; index += 1) {
+      for (const line of ['a line', 'and another']) parcel.add(Buffer.from(line));
+      parcel.sendTo(sink);
+    }
+    expect(sink.writableLength).toBe(2_000 * 17);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4_000_000);
   });
 
   it('says when nothing more fits', () => {

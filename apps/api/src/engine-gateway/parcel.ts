@@ -3,6 +3,8 @@ import { notePassed } from '@gantry/platform';
 
 /** As much is carried in one basin; no more is lent at once. */
 const basinBytes = 256 * 1024;
+/** With less, none goes on its way: who is slow would have one for each few lines that wait. */
+const worthBytes = 32 * 1024;
 /** So many basins are kept that nobody uses. */
 const maxFree = 32;
 const free: Buffer[] = [];
@@ -46,7 +48,13 @@ export class Parcel {
     this.basin = null;
     this.filled = 0;
     if (alone) return sink.write(alone);
+    const giveBack = (): void => void (free.length < maxFree && free.push(basin!));
+    const bytes = basin!.subarray(0, filled);
     // What is never written leaves its basin to the collector.
-    return sink.write(basin!.subarray(0, filled), () => free.length < maxFree && free.push(basin!));
+    if (filled >= worthBytes) return sink.write(bytes, giveBack);
+    const own = Buffer.from(bytes);
+    giveBack();
+    if (filled >= 4096) notePassed(filled);
+    return sink.write(own);
   }
 }

@@ -4,7 +4,7 @@ import { Server as HttpsServer, type ServerOptions } from 'node:https';
 import { isIP, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { matchEngineCall, type EngineMatch, type Passage, type RawEngine } from '@gantry/clusters';
-import { Problem, requestProblem, type Context, type Logger } from '@gantry/platform';
+import { Gathered, Problem, requestProblem, type Context, type Logger } from '@gantry/platform';
 import { bodyLimit, maxHeaderBytes, screen, screenConnection, type Refusal } from './screen';
 import type { AskBuild } from './build-control';
 import { endAnswer, endRaw, hasBody, pass, passDuplex, passWithin, transportLimits, type TransportLimits } from './transport';
@@ -41,6 +41,8 @@ export interface EngineTls {
 
 /** A body that is read before anything is decided must be there within this time. */
 const bodyMillis = 30_000;
+/** Who lets one wait for longer is asked anew who it is: a credential may be gone by then. */
+const lateMillis = 250;
 /** What a client may still send after an answer that did not wait for its body. */
 const lingerMillis = 2_000;
 /** What calls under way get when the listener is closed. */
@@ -234,11 +236,14 @@ export class EngineServer extends HttpsServer {
         return;
       }
       const { seen, cluster } = this.seenOf(request);
-      const ctx = await this.gate.identify(seen);
+      let ctx = await this.gate.identify(seen);
       if (!ctx) throw denied;
       ({ requestId } = ctx);
       const limit = bodyLimit(match);
+      const askedAt = performance.now();
       const body = limit === null ? nothing : await caller.read(limit);
+      if (performance.now() - askedAt > lateMillis) ctx = await this.gate.identify(seen);
+      if (!ctx) throw denied;
       if (body === null) {
         caller.refuse({ status: 413, message: `The body of ${match.row.name} is longer than ${limit} bytes.` });
         return;
@@ -308,23 +313,21 @@ function addressOf(socket: Socket): string {
 
 function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | null> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const body = new Gathered();
     const settle = (): void => {
       clearTimeout(timer);
       request.off('data', onData).off('end', onEnd).off('close', onClose);
     };
     const onData = (chunk: Buffer): void => {
-      size += chunk.length;
-      chunks.push(chunk);
-      if (size <= maxBytes) return;
+      body.add(chunk);
+      if (body.size <= maxBytes) return;
       settle();
       request.pause();
       resolve(null);
     };
     const onEnd = (): void => {
       settle();
-      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+      resolve(body.bytes);
     };
     const onClose = (): void => {
       settle();

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { Readable, type Duplex, type Transform, type Writable } from 'node:stream';
 import { clustersProblem, knownVersion, type Passage, type RawAnswer, type RawEngine, type WholeAnswer } from '@gantry/clusters';
 import { notePassed, Problem } from '@gantry/platform';
+import { whileAllowed } from '../http/still-allowed';
 import { BuildControl, type AskBuild } from './build-control';
 import { ClientSession } from './build-session';
 import { Parcel } from './parcel';
@@ -51,8 +52,6 @@ const unreachedCodes: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', '
 const staleCodes: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 /** What a session's client may say to have. */
 const maxMethods = 64;
-/** A question whether the caller may go on that has no answer after so many rounds is answered: no. */
-const maxUnanswered = 10;
 
 const ignore = (): void => undefined;
 
@@ -528,7 +527,7 @@ function pump(source: Readable | RawAnswer, sink: Writable, end: () => void): vo
   let later: NodeJS.Timeout | null = null;
   const wrote = (more: boolean): void => {
     wroteAt = performance.now();
-    if (more || sink.writableLength < maxWaitingBytes) return;
+    if (more || sink.writableLength < maxWaitingBytes || source.isPaused()) return;
     source.pause();
     sink.once('drain', () => source.resume());
   };
@@ -714,41 +713,26 @@ function join(client: Socket, engine: Duplex, limits: TransportLimits): Promise<
 
 /** Asks again and again whether the call may go on, and notices who gives or takes nothing any more. Answers what stops it. */
 function watch(passage: Passage, limits: TransportLimits, socket: Socket, call: { uploads: () => boolean; waits: () => boolean; cut: () => unknown }): () => void {
-  let over = false;
-  let unanswered = 0;
   let read = -1;
   let written = -1;
   let silentUp = 0;
   let silentDown = 0;
   const stop = (): void => {
-    over = true;
     clearInterval(timer);
+    unask();
   };
   const cut = (): void => {
-    if (over) return;
     stop();
     call.cut();
   };
-  const mayGoOn = async (): Promise<boolean> => {
-    try {
-      return await passage.stillAllowed();
-    } catch {
-      return false; // what can't be answered is not allowed
-    }
-  };
+  const unask = whileAllowed(() => passage.stillAllowed(), limits.recheckMillis, cut);
   const timer = setInterval(() => {
     const { bytesRead, bytesWritten } = socket;
     silentUp = call.uploads() && bytesRead === read ? silentUp + limits.recheckMillis : 0;
     silentDown = call.waits() && bytesWritten === written ? silentDown + limits.recheckMillis : 0;
     read = bytesRead;
     written = bytesWritten;
-    if (silentUp >= limits.uploadIdleMillis || silentDown >= limits.downloadIdleMillis || unanswered >= maxUnanswered) cut();
-    else if (unanswered++ === 0) {
-      void mayGoOn().then((may) => {
-        unanswered = 0;
-        if (!may) cut();
-      });
-    }
+    if (silentUp >= limits.uploadIdleMillis || silentDown >= limits.downloadIdleMillis) cut();
   }, limits.recheckMillis);
   return stop;
 }

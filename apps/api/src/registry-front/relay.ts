@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream';
 import { notePassed } from '@gantry/platform';
 import { registryProblem, type DistributionClient } from '@gantry/registry';
+import { whileAllowed } from '../http/still-allowed';
 
 /** What goes to the storage and what comes back; everything else (credentials, cookies, hop-by-hop headers) stays here. */
 const forwarded = ['content-type', 'content-length', 'content-range', 'range', 'if-range', 'if-none-match', 'accept'];
@@ -14,8 +15,6 @@ const idleMillis = 60_000;
 const answerMillis = 900_000;
 /** How often a running stream asks whether it may go on. */
 const recheckMillis = 1_000;
-/** For so many rounds an answer to that may be awaited. */
-const maxUnanswered = 10;
 
 /** Who is answered. The connection by itself: a request whose body could not be passed on has none any more. */
 interface Caller {
@@ -45,16 +44,7 @@ export interface Passage {
 export async function relay(distribution: DistributionClient, request: IncomingMessage, response: ServerResponse, passage: Passage): Promise<void> {
   const caller: Caller = { request, response, socket: request.socket };
   const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
-  let unanswered = 0;
-  const recheck = setInterval(() => {
-    if (unanswered >= maxUnanswered) response.destroy();
-    else if (unanswered++ === 0) {
-      void passage.allowed().catch(() => false).then((allowed) => {
-        unanswered = 0;
-        if (!allowed) response.destroy();
-      });
-    }
-  }, recheckMillis);
+  const stop = whileAllowed(passage.allowed, recheckMillis, () => response.destroy());
   try {
     if (passage.blob !== undefined && request.method === 'GET' && (await pour(distribution, caller, passage.repository, passage.blob))) return;
     if (response.destroyed) return;
@@ -63,7 +53,7 @@ export async function relay(distribution: DistributionClient, request: IncomingM
     await passage.onStatus?.(answer.statusCode ?? 0);
     await reply(answer, caller, passage);
   } finally {
-    clearInterval(recheck);
+    stop();
   }
 }
 
