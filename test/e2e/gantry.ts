@@ -52,7 +52,7 @@ export class Gantry {
   /** Prepares a home; nothing runs yet. */
   static async prepare(options: { env?: Record<string, string>; flags?: string[] } = {}): Promise<Gantry> {
     const [http, registry, engine, sample] = await freePorts(4);
-    const home = mkdtempSync(join(tmpdir(), 'gantry-e2e-'));
+    const home = options.env?.['GANTRY_HOME'] ?? mkdtempSync(join(tmpdir(), 'gantry-e2e-'));
     const gantry = new Gantry(
       home,
       { GANTRY_HOME: home, GANTRY_HTTP_PORT: String(http), GANTRY_REGISTRY_PORT: String(registry), GANTRY_ENGINE_PORT: String(engine), GANTRY_SAMPLE_PORT: String(sample), ...options.env },

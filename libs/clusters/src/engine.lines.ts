@@ -210,7 +210,7 @@ class Answering implements Dispatcher.DispatchHandler {
       this.whole = { statusCode, headers, body: nothing };
       return;
     }
-    const body = new AnswerBody(statusCode, headers, () => this.line.release(), () => this.destroy());
+    const body = new AnswerBody(statusCode, headers, () => this.over || this.line.release(), () => this.destroy());
     this.body = body;
     // The client keeps what it has read of trailers until they are through: those that nobody announced are not told.
     this.announcesTrailers = headers['trailer'] !== undefined;
@@ -245,7 +245,7 @@ class AnswerBody extends Readable implements RawAnswer {
   trailers: IncomingHttpHeaders = {};
   private borrower: ((bytes: Buffer) => void) | null = null;
 
-  constructor(readonly statusCode: number, readonly headers: IncomingHttpHeaders, private readonly more: () => void, private readonly leave: () => void) {
+  constructor(readonly statusCode: number, readonly headers: IncomingHttpHeaders, private readonly more: () => unknown, private readonly leave: () => void) {
     super();
     // It may break off before anybody listens; who reads it sees that it has closed without an end.
     this.on('error', () => undefined);

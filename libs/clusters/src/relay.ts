@@ -40,7 +40,12 @@ export class Relay implements OnApplicationShutdown {
   private async ask(request: Request, signal: AbortSignal): Promise<Answer> {
     const ctx = systemContext('clusters.relay');
     this.listening ??= this.db.listen(channel, (id) => (id === '' ? [...this.waiting.values()].forEach((wake) => wake()) : this.waiting.get(id)?.()));
-    await this.listening;
+    try {
+      await this.listening;
+    } catch (error) {
+      this.listening = null;
+      throw error;
+    }
     const id = uuidv7();
     const answered = new Promise<void>((resolve, reject) => {
       this.waiting.set(id, resolve);
@@ -80,7 +85,7 @@ export class Relay implements OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    (await this.listening)?.();
+    (await this.listening?.catch(() => null))?.();
   }
 }
 

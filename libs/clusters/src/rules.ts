@@ -164,11 +164,18 @@ function ruleOnService(spec: ServiceSpec, registryHost: string, ruling: Ruling):
 /** A name that means itself: no path, no address of another kind, no template. */
 export const plainName = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]*$/;
 
-/** Drivers that keep the log on the node itself. Others make the engine, not the container, connect to where the options say. */
+/**
+ * Drivers that keep the log on the node itself. Others make the engine, not the container, connect to where the options say. What a container may add to
+ * its lines is harmless in a file of its own; in the journal it overwrites the fields by which the engine tells whose lines they are.
+ */
 export function harmlessLog(driver: { Name?: string | undefined; Options?: Record<string, string> | undefined }): boolean {
-  const options = new Set(['max-size', 'max-file', 'compress', 'labels', 'labels-regex', 'env', 'env-regex', 'tag', 'mode', 'max-buffer-size']);
+  const name = driver.Name ?? '';
+  const options = ['max-size', 'max-file', 'compress', 'mode', 'max-buffer-size'];
+  const added = ['labels', 'labels-regex', 'env', 'env-regex', 'tag'];
   // Without a name it is the engine's own default, which its operators chose.
-  return ['json-file', 'local', 'none', 'journald'].includes(driver.Name ?? 'json-file') && Object.keys(driver.Options ?? {}).every((option) => options.has(option));
+  if (!['', 'json-file', 'local', 'none', 'journald'].includes(name)) return false;
+  const allowed = new Set(name === 'json-file' || name === 'local' ? [...options, ...added] : options);
+  return Object.keys(driver.Options ?? {}).every((option) => allowed.has(option));
 }
 
 function networkOptions(spec: NetworkSpec): HostOption[] {

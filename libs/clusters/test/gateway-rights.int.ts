@@ -11,7 +11,7 @@ import { Audit, auditEntities, AuditModule } from '@gantry/audit';
 import { PlatformModule, Problem, uuidv7, type Context } from '@gantry/platform';
 import { eventually, openTestDatabase, testConfig, testContext, testLogger, type TestDatabase } from '@gantry/platform/testing';
 import { savedImage, startEngine, webImage, type LabEngine } from '../../../test/lab';
-import { Clusters, clustersEntities, ClustersModule, EngineGateway, GatewayImages, ImageAdmission, matchEngineCall, newestMinor, NodeScheduling, Ownership, type Admission, type Cluster, type Passage } from '../src';
+import { Clusters, clustersEntities, ClustersModule, EngineGateway, GatewayImages, ImageAdmission, Made, matchEngineCall, newestMinor, NodeScheduling, Ownership, type Admission, type Cluster, type Passage } from '../src';
 
 const system = testContext();
 const v = '/v1.41';
@@ -41,6 +41,7 @@ describe('rights at the gateway', () => {
   let ann: Context;
   let bob: Context;
   let image: string;
+  let mayPush = false;
   const raw = <T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> => engine.call<T>(method, `${v}${path}`, body);
 
   beforeAll(async () => {
@@ -63,7 +64,7 @@ describe('rights at the gateway', () => {
         return [{ path: 'acme/web', description: `${text} ${limit}` }];
       }
       async mayPush(): Promise<boolean> {
-        return false;
+        return mayPush;
       }
       async triggers(): Promise<string[]> {
         return [];
@@ -385,6 +386,96 @@ describe('rights at the gateway', () => {
     await ownership.forget(system, { clusterId: cluster.id, kind: 'volume', engineId: 'meant' });
   }, 300_000);
 
+  it('goes on with the ids of what was judged, whatever has their names later', async () => {
+    const node = [await container(ann, 'near'), await network(ann, 'yard'), await network(ann, 'swarmed', { Driver: 'overlay', Attachable: true })];
+    const [near, yard, swarmed] = node as [string, string, string];
+    const sent = async (method: string, target: string, body: unknown): Promise<{ body: unknown; target: string }> => {
+      const match = matchEngineCall(method, `${v}${target}`);
+      if (match.row === null) throw new Error(match.message);
+      const passage = await gateway.decide(ann, cluster, { match, body: body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body)), registryAuth: undefined });
+      passage.unasked?.();
+      return { body: Buffer.isBuffer(passage.body) ? JSON.parse(passage.body.toString()) : null, target: passage.target };
+    };
+    const create = async (HostConfig: object, more: object = {}): Promise<unknown> => (await sent('POST', '/containers/create', { Image: image, HostConfig, ...more })).body;
+    const endpoints = (of: object): unknown => expect.objectContaining({ NetworkingConfig: { EndpointsConfig: of } });
+    const options = (of: object): unknown => expect.objectContaining({ HostConfig: expect.objectContaining(of) as unknown });
+    expect(await create({ NetworkMode: 'yard' })).toEqual(endpoints({ yard: { NetworkID: yard } }));
+    expect(await create({ NetworkMode: yard })).toEqual(endpoints({ yard: { NetworkID: yard } }));
+    expect(await create({ NetworkMode: 'swarmed' })).toEqual(endpoints({ swarmed: { NetworkID: swarmed } }));
+    expect(await create({ NetworkMode: 'yard' }, { NetworkingConfig: { EndpointsConfig: { yard: { Aliases: ['a'], NetworkID: '' } } } })).toEqual(endpoints({ yard: { Aliases: ['a'], NetworkID: yard } }));
+    expect(await create({ NetworkMode: 'yard' }, { NetworkingConfig: { EndpointsConfig: { yard: null } } })).toEqual(endpoints({ yard: { NetworkID: yard } }));
+    expect(await create({ NetworkMode: 'yard' }, { NetworkingConfig: { EndpointsConfig: { yard: { NetworkID: 'yard' } } } })).toEqual(endpoints({ yard: { NetworkID: yard } }));
+    for (const mode of ['NetworkMode', 'PidMode', 'IpcMode']) expect(await create({ NetworkMode: 'none', [mode]: 'container:near' })).toEqual(options({ [mode]: `container:${near}` }));
+    expect(await create({ NetworkMode: 'none', Links: ['near', 'near:db', '/near:/other/db'] })).toEqual(options({ Links: [`${near}:near`, `${near}:db`, `${near}:db`] }));
+    expect((await sent('POST', '/networks/yard/connect', { Container: 'near' })).body).toEqual({ Container: near, EndpointConfig: { NetworkID: yard } });
+    expect((await sent('POST', '/networks/yard/disconnect', { Container: 'near' })).body).toEqual({ Container: near });
+    const service = { Name: 'pinned', TaskTemplate: { ContainerSpec: { Image: image }, Networks: [{ Target: 'swarmed', Aliases: ['a'] }] } };
+    expect((await sent('POST', '/services/create', service)).body).toMatchObject({ TaskTemplate: { Networks: [{ Target: swarmed, Aliases: ['a'] }] } });
+    mayPush = true;
+    for (const [mode, meant] of [['container:near', `container:${near}`], ['yard', yard]]) expect((await sent('POST', `/build?t=${encodeURIComponent(image)}&networkmode=${mode}`, undefined)).target).toContain(`networkmode=${encodeURIComponent(meant!)}&`);
+    mayPush = false;
+    await raw('DELETE', `/containers/${near}?force=1`);
+    for (const id of [yard, swarmed]) await raw('DELETE', `/networks/${id}`);
+  }, 300_000);
+
+  it('starts nothing in a network that has its name since, and was never judged', async () => {
+    const first = await network(ann, 'lobby');
+    const waiting = await container(ann, 'waiting', { HostConfig: { NetworkMode: 'lobby' } });
+    const linked = await container(ann, 'linked', { HostConfig: { NetworkMode: 'lobby' }, NetworkingConfig: { EndpointsConfig: { lobby: { NetworkID: first } } } });
+    expect((await call(ann, 'DELETE', `/networks/${first}`)).status).toBe(204);
+    const second = await network(bob, 'lobby');
+    expect(await refused(call(ann, 'POST', `/containers/${waiting}/start`))).toBe('clusters.no-such-object');
+    expect(await refused(call(ann, 'POST', `/containers/${waiting}/restart`))).toBe('clusters.no-such-object');
+    // The engine goes by the id where there is one, and has no network of that any more.
+    expect((await call(ann, 'POST', `/containers/${linked}/start`)).status).toBeGreaterThanOrEqual(400);
+    expect((await raw<{ Containers: object }>('GET', `/networks/${second}`)).Containers).toEqual({});
+    await app.get(Grants).create(system, { subject: 'ann', role: 'fullcontrol', collection: '/Shared/Private/bob' });
+    expect((await call(ann, 'POST', `/containers/${waiting}/start`)).status).toBe(204);
+    expect(Object.keys((await raw<{ Containers: object }>('GET', `/networks/${second}`)).Containers)).toEqual([waiting]);
+    for (const id of [waiting, linked]) await raw('DELETE', `/containers/${id}?force=1`);
+    await raw('DELETE', `/networks/${second}`);
+  }, 300_000);
+
+  it('takes the engine’s own networks for what they are, by whatever they are called', async () => {
+    const networks = await raw<{ Id: string; Name: string }[]>('GET', '/networks');
+    const id = (name: string): string => networks.find(({ Name }) => Name === name)!.Id;
+    const yard = await container(ann, 'yard');
+    // The cluster is ann's, and so is the right to connect to what belongs to it as such.
+    const service = (Target: string): object => ({ Name: 'hosted', TaskTemplate: { ContainerSpec: { Image: image }, Networks: [{ Target }] } });
+    for (const target of ['host', id('host'), id('host').slice(0, 12)]) {
+      expect([target, await refused(call(ann, 'POST', '/services/create', service(target)))]).toEqual([target, 'clusters.host-option']);
+      expect([target, await refused(call(ann, 'POST', '/services/create', { ...service('none'), TaskTemplate: { ContainerSpec: { Image: image } }, Networks: [{ Target: target }] }))]).toEqual([target, 'clusters.host-option']);
+      expect([target, await refused(call(ann, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: target } }))]).toEqual([target, 'clusters.host-option']);
+    }
+    const roleless = await refused(call(ann, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: 'bridge' } }));
+    expect(await refused(call(ann, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: id('bridge') } }))).toBe(roleless);
+    expect(await refused(call(ann, 'POST', `/networks/${id('host')}/connect`, { Container: yard }))).toBe('clusters.host-option');
+    for (const name of ['ingress', 'docker_gwbridge']) expect([name, await refused(call(ann, 'DELETE', `/networks/${id(name)}`))]).toEqual([name, 'clusters.host-option']);
+    await raw('DELETE', `/containers/${yard}?force=1`);
+  }, 300_000);
+
+  it('forgets what was made and is gone, also where nobody watches', async () => {
+    const [{ Id: kept }] = (await raw<{ Id: string }[]>('GET', '/images/json')) as [{ Id: string }];
+    const node = (await raw<{ Swarm: { NodeID: string } }>('GET', '/info')).Swarm.NodeID;
+    const made = (): Promise<{ id: string }[]> => test.db.query(system, 'select engine_id as id from clusters_made where cluster_id = $1 order by 1', [cluster.id]);
+    const remember = (id: string): Promise<void> => app.get(Made).remember(system, { clusterId: cluster.id, nodeId: node, kind: 'image', id, how: 'load', since: new Date() });
+    const gone = `sha256:${'d'.repeat(64)}`;
+    for (const id of [kept, gone]) await remember(id);
+    const watch = (mode: string): Promise<unknown> => test.db.query(system, 'update clusters_clusters set watch = $1 where id = $2 returning 1', [mode, cluster.id]);
+    await gateway.sweep(system, 0);
+    expect(await made()).toHaveLength(2);
+    await watch('off');
+    await gateway.sweep(system, 0);
+    expect(await made()).toEqual([{ id: kept }]);
+    // Engines are not asked for all of their images time and again.
+    await remember(gone);
+    await gateway.sweep(system);
+    expect(await made()).toEqual([{ id: gone }, { id: kept }].sort((one, other) => (one.id < other.id ? -1 : 1)));
+    await gateway.sweep(system, 0);
+    expect(await made()).toEqual([{ id: kept }]);
+    await watch(cluster.watch);
+  }, 300_000);
+
   it('renews the credential with which a service pulls what it runs, and no other', async () => {
     const other = image.replace('acme/web', 'acme/other');
     const spec = (Image: string): object => ({ Name: 'renewed', TaskTemplate: { ContainerSpec: { Image } }, Mode: { Replicated: { Replicas: 0 } }, EndpointSpec: { Mode: 'dnsrr' } });
@@ -495,6 +586,9 @@ describe('rights at the gateway', () => {
     expect(await refused(call(ann, 'POST', '/services/create', spec('none')))).toBe('clusters.no-node');
     expect(await refused(updated(ann, early, []))).toBe('clusters.no-node');
     expect(await refused(call(ann, 'POST', '/containers/create', { Image: image, HostConfig: { NetworkMode: 'none' } }))).toBe('clusters.no-node');
+    mayPush = true;
+    expect(await refused(call(ann, 'POST', `/build?t=${encodeURIComponent(image)}`))).toBe('clusters.no-node');
+    mayPush = false;
     expect((await call(ann, 'GET', '/services')).status).toBe(200);
 
     await app.get(Grants).create(system, { subject: 'ann', role: 'scheduler', collection: open });

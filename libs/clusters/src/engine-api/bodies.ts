@@ -71,8 +71,9 @@ function judgeMount(owner: Owner, value: Value, pointer: string, found: Found): 
   if ((type === 'volume' || type === 'cluster') && source !== '') {
     // To the engine a volume source that is a path is a bind mount by another name; and of a template (`{{…}}`) swarm makes any name on the node.
     const group = type === 'cluster' && source.startsWith('group:');
-    if (!plainName.test(group ? source.slice('group:'.length) : source)) need('bind', '/Source');
-    else if (!group) found.uses.push({ kind: 'volume', id: source, operation: 'volume:use', pointer: `${pointer}/Source` });
+    // Which volumes are of a group, and whose, nobody tells.
+    if (group || !plainName.test(source)) need('bind', '/Source');
+    else found.uses.push({ kind: 'volume', id: source, operation: 'volume:use', pointer: `${pointer}/Source` });
   }
   if (type === 'tmpfs' && source !== '') need('bind', '/Source');
   const driver = member(member(value, 'VolumeOptions'), 'DriverConfig');
@@ -119,21 +120,28 @@ const containerConfig = (): Record<string, Shape> => ({
 
 const devices = 'container:create:devices';
 const resources = 'container:create:resources';
-const throttle = (): Shape => list(object({ Path: text(), Rate: int() }), needs(resources));
+/** @param always an empty list says something, too: an update takes away what is there */
+const throttle = (member: 'Rate' | 'Weight', always: boolean): Shape => list(object({ Path: text(), [member]: int() }), needs(resources, always ? { says: 'also when empty', always } : {}));
 const notNegative = (value: Value): boolean => !(typeof value === 'object' && value !== null && 'source' in value && String(value.source).startsWith('-'));
 
+/** Limits of processes. Two of them are no limits but leave: to go ahead of the host's own processes. */
+export const ulimits = (operation: Operation): Shape =>
+  list(object({ Name: text(), Soft: int(), Hard: int() }), needs(operation, {
+    says: 'for `rtprio` and `nice`', unless: (value) => Array.isArray(value) && !value.some((item) => ['rtprio', 'nice'].includes(textOf(member(item, 'Name')).toLowerCase())),
+  }));
+
 /** Limits of a container: part of `HostConfig`, and the whole of `POST /containers/{id}/update`. */
-const limits = (): Record<string, Shape> => ({
+const limits = (isUpdate: boolean): Record<string, Shape> => ({
   CpuShares: int(), Memory: int(), CgroupParent: text(needs('container:create:cgroup')), BlkioWeight: int(),
-  BlkioWeightDevice: list(object({ Path: text(), Weight: int() }), needs(resources)),
-  BlkioDeviceReadBps: throttle(), BlkioDeviceWriteBps: throttle(), BlkioDeviceReadIOps: throttle(), BlkioDeviceWriteIOps: throttle(),
+  BlkioWeightDevice: throttle('Weight', isUpdate),
+  BlkioDeviceReadBps: throttle('Rate', isUpdate), BlkioDeviceWriteBps: throttle('Rate', isUpdate), BlkioDeviceReadIOps: throttle('Rate', isUpdate), BlkioDeviceWriteIOps: throttle('Rate', isUpdate),
   CpuPeriod: int(), CpuQuota: int(), CpuRealtimePeriod: int(needs(resources)), CpuRealtimeRuntime: int(needs(resources)), CpusetCpus: text(), CpusetMems: text(),
   Devices: list(object({ PathOnHost: text(), PathInContainer: text(), CgroupPermissions: text() }), needs(devices)),
   DeviceCgroupRules: from(28, texts(needs(devices))),
   DeviceRequests: from(40, list(object({ Driver: text(), Count: int(), DeviceIDs: texts(), Capabilities: list(texts()), Options: textMap() }), needs(devices))),
   DiskQuota: from(24, int(), 39), KernelMemory: from(24, int(), 41), KernelMemoryTCP: from(40, int(), 51), MemoryReservation: int(), MemorySwap: int(), MemorySwappiness: int(),
   NanoCpus: from(25, int()), NanoCPUs: from(27, spelling('NanoCpus', int()), 27), OomKillDisable: bool(needs(resources)), PidsLimit: int(), Init: from(25, bool()),
-  Ulimits: list(object({ Name: text(), Soft: int(), Hard: int() })),
+  Ulimits: ulimits(resources),
   CpuCount: int(), CpuPercent: int(), IOMaximumIOps: int(), IOMaximumBandwidth: int(),
 });
 
@@ -152,7 +160,7 @@ function namespaceMark(operation: Operation, harmless: readonly string[], says: 
 /** `HostConfig.NetworkMode`, also when it is absent: without one the engine takes its own bridge. */
 function judgeNetworkMode(mode: string, pointer: string, found: Found): void {
   if (mode === 'none') return;
-  if (mode === '' || mode === 'default' || mode === 'bridge' || mode === 'nat') found.needs.push({ operation: 'container:create:bridge-network', pointer });
+  if (mode === '' || mode === 'default' || mode === 'bridge') found.needs.push({ operation: 'container:create:bridge-network', pointer });
   else if (mode === 'host') found.needs.push({ operation: 'container:create:host-network', pointer });
   else if (mode.startsWith('container:')) found.uses.push({ kind: 'container', id: containerName(mode.slice('container:'.length)), operation: 'container:exec', pointer });
   else found.uses.push({ kind: 'network', id: mode, operation: 'network:connect', pointer });
@@ -189,7 +197,7 @@ const logDriver = (operation: Operation, nameMember: string, optionsMember: stri
 
 const hostConfig = (): Shape =>
   object({
-    ...limits(),
+    ...limits(false),
     Binds: list(text(judged('needs', ['container:create:bind', 'volume:use'], 'a path of the host; a named volume needs `volume:use`', judgeBind))),
     ContainerIDFile: text(),
     LogConfig: object({ Type: text(), Config: textMap() }, logDriver('container:create:log-driver', 'Type', 'Config')),
@@ -243,20 +251,20 @@ export const containerCreate: Shape = object(
     // Engines before 23.0 read it as the host configuration's.
     Runtime: unnamed(text(needs('container:create:runtime'))),
     HostConfig: hostConfig(),
-    NetworkingConfig: object({ EndpointsConfig: { is: 'map', value: endpoint(), max: 100, keyMarks: [uses('network', 'network:connect', { unless: (value) => ['default', 'bridge', 'none', 'host', 'nat'].includes(textOf(value)) })] } }),
+    NetworkingConfig: object({ EndpointsConfig: { is: 'map', value: endpoint(), max: 100, keyMarks: [uses('network', 'network:connect', { unless: (value) => ['default', 'bridge', 'none', 'host'].includes(textOf(value)) })] } }),
   },
   judged('needs', ['container:create:host-network', 'container:create:bridge-network'], '', (value, pointer, found) => {
     const mode = textOf(member(member(value, 'HostConfig'), 'NetworkMode'));
     judgeNetworkMode(mode, `${pointer}/HostConfig/NetworkMode`, found);
     // The networks of the engine itself can also be joined by naming them as endpoints.
     for (const [name] of members(member(member(value, 'NetworkingConfig'), 'EndpointsConfig'))) {
-      if (['default', 'bridge', 'nat', 'host'].includes(name) && name !== mode) judgeNetworkMode(name, `${pointer}/NetworkingConfig/EndpointsConfig/${name}`, found);
+      if (['default', 'bridge', 'host'].includes(name) && name !== mode) judgeNetworkMode(name, `${pointer}/NetworkingConfig/EndpointsConfig/${name}`, found);
     }
   }, true),
 );
 
 /** Body of `POST /containers/{id}/update`. */
-export const containerUpdate: Shape = object({ ...limits(), RestartPolicy: restartPolicy() });
+export const containerUpdate: Shape = object({ ...limits(true), RestartPolicy: restartPolicy() });
 
 /** Body of `POST /commit`: null or absent leaves the container's own configuration. */
 export const commit: Shape = object({ ...containerConfig() });
@@ -407,7 +415,7 @@ const containerSpec = (): Shape =>
     Configs: from(30, list(object({ File: file(), Runtime: from(40, empty()), ConfigID: text(uses('config', 'config:use')), ConfigName: text() }))),
     OomScoreAdj: from(46, int(needs('service:create:resources', { says: 'below 0', unless: notNegative }))),
     Isolation: from(35, oneOf(['default', 'process', 'hyperv'])), Init: from(38, bool()), Sysctls: from(40, textMap(needs('service:create:sysctls'))),
-    CapabilityAdd: from(41, texts(needs('service:create:capabilities'))), CapabilityDrop: from(41, texts()), Ulimits: from(41, list(object({ Name: text(), Soft: int(), Hard: int() }))),
+    CapabilityAdd: from(41, texts(needs('service:create:capabilities'))), CapabilityDrop: from(41, texts()), Ulimits: from(41, ulimits('service:create:resources')),
   });
 
 const pluginPrivileges = (): Shape => list(object({ Name: text(), Description: text(), Value: texts() }));

@@ -61,13 +61,14 @@ describe('a container', () => {
     ['pid', { PidMode: 'host' }], ['pid', { PidMode: 'HOST' }], ['uts', { UTSMode: 'host' }], ['user-namespace', { UsernsMode: 'host' }], ['cgroup', { CgroupParent: '/' }], ['cgroup', { CgroupnsMode: 'host' }], ['cgroup', { Cgroup: 'host' }],
     ['security-options', { SecurityOpt: ['seccomp=unconfined'] }], ['security-options', { SecurityOpt: ['no-new-privileges', 'label=disable'] }], ['security-options', { SecurityOpt: ['no-new-privileges=false'] }], ['security-options', { MaskedPaths: [] }],
     ['security-options', { ReadonlyPaths: [] }], ['sysctls', { Sysctls: { 'net.ipv4.ip_forward': '1' } }], ['sysctls', { Sysctls: { 'kernel.domainname': '' } }], ['log-driver', { LogConfig: { Config: { 'syslog-address': '' } } }], ['runtime', { Annotations: { a: '' } }], ['runtime', { Runtime: 'kata' }], ['runtime', { Annotations: { 'run.oci.keep_original_groups': '1' } }], ['log-driver', { LogConfig: { Type: 'syslog', Config: {} } }],
+    ['log-driver', { LogConfig: { Type: 'journald', Config: { labels: 'container_id_full' } } }], ['log-driver', { LogConfig: { Type: '', Config: { tag: 'sshd' } } }], ['resources', { Ulimits: [{ Name: 'nofile', Soft: 1 }, { Name: 'rtprio', Soft: 99, Hard: 99 }] }], ['resources', { Ulimits: [{ Name: 'nice', Soft: 40, Hard: 40 }] }],
     ['log-driver', { LogConfig: { Type: '', Config: { 'syslog-address': 'tcp://x' } } }], ['volume-driver', { VolumeDriver: 'nfs' }], ['resources', { OomKillDisable: true }], ['resources', { OomScoreAdj: -900 }], ['resources', { CpuRealtimeRuntime: 1 }],
     ['resources', { BlkioDeviceReadBps: [{ Path: '/dev/sda', Rate: 1 }] }], ['resources', { StorageOpt: { size: '1G', x: 'y' } }],
     ['bind', { Binds: ['/:/host'] }], ['bind', { Binds: ['data:/data', '/var/run/docker.sock:/s:ro'] }], ['bind', { Binds: ['./x:/x'] }], ['bind', { Binds: ['~/x:/x'] }], ['bind', { Binds: ['c:\\x:/x'] }], ['bind', { Binds: ['\\\\.\\pipe\\docker_engine:\\\\.\\pipe\\docker_engine'] }],
     ['bind', { Binds: ['data:/x:rshared'] }], ['bind', { Binds: ['data:x'] }], ['bind', { Binds: ['data:/x:ro:/y'] }], ['bind', { Binds: ['.:/x'] }], ['bind', { Binds: ['x\n:/x'] }],
     ['bind', { Mounts: [{ Type: 'bind', Source: '/etc', Target: '/x' }] }], ['bind', { Mounts: [{ Type: 'volume', Source: '/etc', Target: '/x' }] }], ['bind', { Mounts: [{ Type: 'volume', Source: '..\\x', Target: '/x' }] }],
     ['bind', { Mounts: [{ Type: 'volume', Source: 'v', Target: '/x', BindOptions: { Propagation: 'rshared' } }] }], ['bind', { Mounts: [{ Type: '', Source: '/etc', Target: '/x' }] }], ['bind', { Mounts: [{ Source: '/etc', Target: '/x' }] }],
-    ['npipe', { Mounts: [{ Type: 'npipe', Source: '\\\\.\\pipe\\x', Target: 'x' }] }], ['mount-cluster', { Mounts: [{ Type: 'cluster', Source: 'group:x', Target: '/x' }] }], ['mount-image', { Mounts: [{ Type: 'image', Source: 'alpine', Target: '/x' }] }],
+    ['npipe', { Mounts: [{ Type: 'npipe', Source: '\\\\.\\pipe\\x', Target: 'x' }] }], ['mount-cluster', { Mounts: [{ Type: 'cluster', Source: 'v', Target: '/x' }] }], ['mount-image', { Mounts: [{ Type: 'image', Source: 'alpine', Target: '/x' }] }],
     ['volume-options', { Mounts: [{ Type: 'volume', Source: 'v', Target: '/x', VolumeOptions: { DriverConfig: { Name: 'local', Options: { type: 'none', o: 'bind', device: '/' } } } }] }],
     ['volume-options', { Mounts: [{ Type: 'volume', Target: '/x', VolumeOptions: { DriverConfig: { Options: { device: '' } } } }] }],
     ['volume-options', { Mounts: [{ Type: 'tmpfs', Target: '/x', VolumeOptions: { DriverConfig: { Options: { o: 'bind' } } } }] }],
@@ -95,6 +96,9 @@ describe('a container', () => {
       'container:filesystem-write d /HostConfig/VolumesFrom/0', 'network:connect shop /HostConfig/NetworkMode',
     ]);
     expect(needs(rule(create, plain({}, { NetworkingConfig: { EndpointsConfig: { host: {} } } })))).toEqual(['container:create:host-network /NetworkingConfig/EndpointsConfig/host']);
+    // On Windows the engine's own; here a name like any other.
+    expect([uses(rule(create, plain({ NetworkMode: 'nat' }))), uses(rule('POST /build?t=x&networkmode=nat'))]).toEqual([['network:connect nat /HostConfig/NetworkMode'], ['network:connect nat ?networkmode']]);
+    expect(needs(rule(create, plain({ Mounts: [{ Type: 'cluster', Source: 'group:x', Target: '/x' }] })))).toEqual(['container:create:mount-cluster /HostConfig/Mounts/0/Type', 'container:create:bind /HostConfig/Mounts/0/Source']);
     expect(uses(rule(create, plain({ NetworkMode: 'container:/x' })))).toEqual(['container:exec x /HostConfig/NetworkMode']);
     expect(rule('POST /containers/create?name=/web', plain()).creates).toEqual([{ kind: 'container', name: 'web', pointer: '?name' }]);
     expect(uses(rule(create, plain({ NetworkMode: 'container:x' })))).toEqual(['container:exec x /HostConfig/NetworkMode']);
@@ -125,6 +129,8 @@ describe('a container', () => {
   });
 
   it('is judged as strictly when it is updated', () => {
+    // Newer engines take limits away by empty lists.
+    expect(needs(rule('POST /containers/web/update', { BlkioDeviceWriteBps: [], BlkioWeightDevice: [], BlkioDeviceReadIOps: null }))).toEqual(['container:create:resources /BlkioDeviceWriteBps', 'container:create:resources /BlkioWeightDevice']);
     expect(needs(rule('POST /containers/web/update', { Memory: 1, Devices: [{ PathOnHost: '/dev/sda' }], CgroupParent: '/x', OomKillDisable: true }))).toEqual([
       'container:create:devices /Devices', 'container:create:cgroup /CgroupParent', 'container:create:resources /OomKillDisable',
     ]);

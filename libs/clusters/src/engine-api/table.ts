@@ -1,9 +1,9 @@
 import type { Operation } from '@gantry/access';
 import {
   auth, commit, configSpec, containerCreate, containerUpdate, execCreate, execStart, networkConnect, networkCreate, networkDisconnect, nodeUpdate, pluginGrants, pluginSettings, secretSpec,
-  serviceSpec, swarmInit, swarmJoin, swarmUnlock, swarmUpdate, volumeCreate, volumeUpdate,
+  serviceSpec, swarmInit, swarmJoin, swarmUnlock, swarmUpdate, ulimits, volumeCreate, volumeUpdate,
 } from './bodies';
-import { containerName, creates, image, int, judged, list, map, needs, object, oneOf, refused, text, textMap, texts, uses, type EngineKind, type Found, type Mark, type Shape, type Value } from './shape';
+import { containerName, creates, image, judged, list, map, needs, object, oneOf, refused, text, textMap, texts, uses, type EngineKind, type Found, type Mark, type Shape, type Value } from './shape';
 
 /** Minor versions of the Engine API (1.24 to 1.55) between which rows and parameters say when they came and went. */
 export const oldestMinor = 24;
@@ -289,7 +289,7 @@ row('POST /commit', 'image:commit', made('image'), {
 
 const buildNetwork = judged('needs', ['image:build:host-network', 'network:connect', 'container:exec'], '`host`; a network’s name needs `network:connect` on it, `container:…` needs `container:exec` on that container', (value, pointer, found) => {
   const mode = String(value);
-  if (mode === 'default' || mode === 'bridge' || mode === 'none' || mode === 'nat') return;
+  if (mode === 'default' || mode === 'bridge' || mode === 'none') return;
   if (mode === 'host') found.needs.push({ operation: 'image:build:host-network', pointer });
   else if (mode.startsWith('container:')) found.uses.push({ kind: 'container', id: containerName(mode.slice('container:'.length)), operation: 'container:exec', pointer });
   else found.uses.push({ kind: 'network', id: mode, operation: 'network:connect', pointer });
@@ -310,7 +310,7 @@ row('POST /build', 'image:build', made('image'), {
     cpusetcpus: word(), cpusetmems: unlisted(word()), cpuperiod: number(), cpuquota: number(), buildargs: json(24, textMap()), shmsize: number(), squash: flag(25),
     labels: json(24, textMap()), networkmode: word(24, buildNetwork), platform: platform(32), target: word(29), version: choice(38, ['1', '2']),
     outputs: json(40, list(object({ Type: oneOf(['local', 'tar', 'oci', 'docker', 'image', 'moby', 'cacheonly']), Attrs: textMap() }, buildOutput))),
-    ulimits: unlisted(json(24, list(object({ Name: text(), Soft: int(), Hard: int() })))), isolation: unlisted(choice(24, ['default', 'process', 'hyperv'])), session: unlisted(word(31)), buildid: unlisted(word(39)),
+    ulimits: unlisted(json(24, ulimits('image:build:resources'))), isolation: unlisted(choice(24, ['default', 'process', 'hyperv'])), session: unlisted(word(31)), buildid: unlisted(word(39)),
     cgroupparent: unlisted(word(24, needs('image:build:resources'))), securityopt: unlisted(json(24, texts(needs('image:build:security-options')))),
   },
   body: tar, connection: 'follow', registryAuth: true,

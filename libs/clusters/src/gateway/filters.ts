@@ -107,8 +107,8 @@ export class AnswerFilters {
           : () => dfFilter({ wanted: { container: [['Labels', swarmServiceLabel]] }, keep: (kind, id, [service]) => this.seesUse(wish, kind, id, service) });
       case 'inspect':
         if (this.seesEverything(wish)) return null;
-        // A network tells of its containers by id, and of services and peers without one.
-        return () => inspectFilter({ at: response.at, keep: (at, name) => at === '/Containers' && name !== null && this.sees(wish, { kind: 'container', id: name, name: '', partOf: null }) });
+        // A network tells of its containers by id, of services and peers without one, and, since API 1.52, of how many addresses are taken.
+        return () => inspectFilter({ at: response.at, keep: (at, name) => at === '/Containers' && name !== null && this.sees(wish, { kind: 'container', id: name, name: '', partOf: null }), drop: ['/Status'] });
       case 'redact':
         return wish.allowed(response.unless) ? null : () => redactFilter({ at: response.at });
       case 'info':
@@ -130,12 +130,12 @@ export class AnswerFilters {
   private images(wish: AnswerWish, at: string): Transform {
     return listFilter({
       at, wanted: [['Id']], lists: imageNames.map((name) => [name]), keep: (_found, names) => this.seesImage(wish, names.flat()),
-      show: imageNames.map((name) => ({ at: `/${name}`, keep: (text) => this.isPullable(wish, text) })), drop: ['/Labels', '/Manifests'],
+      show: imageNames.map((name) => ({ at: `/${name}`, keep: (text) => this.isPullable(wish, text) })), drop: ['/Labels', '/Manifests', '/Containers', '/SharedSize'],
     });
   }
 
   private image(wish: AnswerWish): Transform {
-    return inspectFilter({ at: imageNames.map((name) => `/${name}`), keep: (_at, name) => name !== null && this.isPullable(wish, name), drop: ['/Manifests', '/GraphDriver'] });
+    return inspectFilter({ at: imageNames.map((name) => `/${name}`), keep: (_at, name) => name !== null && this.isPullable(wish, name), drop: ['/Manifests', '/GraphDriver', '/Identity'] });
   }
 
   /** Each layer tells the names of the images that end with it. */

@@ -7,7 +7,8 @@ import { Clusters } from '../clusters';
 import { collectionLabel } from '../engine-api/bodies';
 import type { EngineMatch } from '../engine-api/match';
 import { ruleOnCall, writeFilters, type EngineRuling } from '../engine-api/rule';
-import type { EngineKind, ImageName, Value } from '../engine-api/shape';
+import { containerName, type EngineKind, type ImageName, type Need, type Use, type Value } from '../engine-api/shape';
+import type { EngineRow } from '../engine-api/table';
 import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
 import type { RawEngine } from '../engine.raw';
 import { ImageAdmission } from '../judgement';
@@ -32,7 +33,7 @@ import { OwnPrune } from './prune';
 import { PullCredentials } from './pull-credentials';
 import { filteredQuery, limitOf, queryValues, withQuery } from './query';
 import { parseReference } from './references';
-import { isOwnedKind, refOf } from './refs';
+import { isOwnedKind, isOwnNetwork, refOf } from './refs';
 import { authHeader, checkedAuth, checkedConfig, isRegistry, noAuth } from './registry-auth';
 import { readSearch, searchResults } from './search';
 import { digestsOf, judgeStanding } from './standing';
@@ -97,6 +98,10 @@ interface Call {
   judged: EngineRuling;
 }
 
+/** How often what was made on a cluster that nobody watches is compared with what it has: the engine lists all of its images for that. */
+const madeMillis = 3_600_000;
+/** For so long it is believed which node of its swarm an engine is. */
+const nodeMillis = 60_000;
 /** What calls by an operation read, in the words of the setting GANTRY_AUDIT_ENGINE_READS. */
 const readBy: Record<string, 'attach' | 'copy' | 'export' | 'logs'> = { attach: 'attach', 'filesystem-read': 'copy', export: 'export', logs: 'logs' };
 const nothing: { has(path: string): boolean } = new Set<string>();
@@ -106,6 +111,8 @@ const waysTo: ReadonlySet<string> = new Set(['clusters.unreachable', 'clusters.t
 const running = new Set(['POST /containers/create', 'POST /services/create', 'POST /services/{id}/update']);
 /** Rows by which what was made before runs again: a policy may have become stricter since. */
 const starting = new Set(['POST /containers/{id}/start', 'POST /containers/{id}/restart', 'POST /containers/{id}/unpause']);
+/** Words for what every engine has, which no network's name is. */
+const engineNetworks: ReadonlySet<string> = new Set(['default', 'bridge', 'host', 'none']);
 /** What an id of the engine's, or the short form that the CLI shows of it, looks like. */
 const idForm = /^(?:[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-z]{25})$/;
 /** Rows whose answers tell of images that are made, and how, by their query. */
@@ -126,9 +133,11 @@ const referenceName = /^(?!.*(?:\/\/|\.\.))[[a-zA-Z0-9][\][a-zA-Z0-9_.:/@-]{0,51
  */
 @Injectable()
 export class EngineGateway {
-  /** Node ids of engines. */
-  private readonly nodes = new WeakMap<EngineClient, Promise<string>>();
+  /** Node ids of engines, and until when they are believed: who leaves a swarm and joins again is another node. */
+  private readonly nodes = new WeakMap<EngineClient, { id: Promise<string>; until: number }>();
   private readonly versions = new EngineVersions();
+  /** When what was made on a cluster was last compared with what it has; by a clock that only goes on. */
+  private readonly madeSweptAt = new Map<string, number>();
 
   constructor(
     private readonly access: Access,
@@ -203,24 +212,27 @@ export class EngineGateway {
   /**
    * Sweep: settles claims of processes that died, follows what was removed or renamed on the engines themselves, renews pull credentials. Run it
    * now and then; a cluster that does not answer is left for the next time.
+   * @param rest how long what was made on clusters that nobody watches is left alone after it was looked at, in milliseconds
    */
-  async sweep(ctx: Context): Promise<void> {
-    for (const clusterId of await this.ownership.clusterIds(ctx)) {
-      try {
-        await this.ownership.sweep(ctx, clusterId, await this.clusters.engine(ctx, clusterId));
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        this.logger.debug({ cluster: clusterId, error: error.message }, 'whose the objects of a cluster are could not be compared with what it has');
+  async sweep(ctx: Context, rest = madeMillis): Promise<void> {
+    const each = async (clusterIds: readonly string[], work: (clusterId: string) => Promise<unknown>, left: string): Promise<void> => {
+      for (const clusterId of clusterIds) {
+        try {
+          await work(clusterId);
+        } catch (error) {
+          if (!(error instanceof Problem || error instanceof EngineError)) throw error;
+          this.logger.debug({ cluster: clusterId, error: error.message }, left);
+        }
       }
-    }
-    for (const clusterId of await this.scheduling.clusterIds(ctx)) {
-      try {
-        await this.scheduling.reconcile(ctx, clusterId);
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        this.logger.debug({ cluster: clusterId, error: error.message }, 'the labels of a cluster’s nodes could not be compared with where they lie');
-      }
-    }
+    };
+    await each(await this.ownership.clusterIds(ctx), async (clusterId) => this.ownership.sweep(ctx, clusterId, await this.clusters.engine(ctx, clusterId)), 'whose the objects of a cluster are could not be compared with what it has');
+    await each(await this.scheduling.clusterIds(ctx), (clusterId) => this.scheduling.reconcile(ctx, clusterId), 'the labels of a cluster’s nodes could not be compared with where they lie');
+    const unwatched = (await this.makings.unwatched(ctx)).filter((id) => (this.madeSweptAt.get(id) ?? -Infinity) <= performance.now() - rest);
+    await each(unwatched, async (clusterId) => {
+      this.madeSweptAt.set(clusterId, performance.now());
+      const engine = await this.clusters.engine(ctx, clusterId);
+      await this.makings.sweep(ctx, clusterId, await this.nodeOf(engine), engine, new Set());
+    }, 'what was made on a cluster could not be compared with what it has');
     await this.credentials.sweep(ctx);
   }
 
@@ -247,7 +259,7 @@ export class EngineGateway {
     };
     call.checks.push({ operation: 'cluster:view', ref: this.clusters.ref(cluster) });
     await this.judgeTarget(call);
-    if (row.target.how === 'prune' && !row.operations.every((operation) => this.seesAll(ctx, operation, row.target.kind))) return this.prunePassage(call);
+    if (row.target.how === 'prune' && !pruneOperations(row).every((operation) => this.seesAll(ctx, operation, row.target.kind))) return this.prunePassage(call);
     if (row.name === 'GET /images/search') return this.searchPassage(call, request);
     this.judgeLabels(call);
     this.judgeRollback(call);
@@ -255,7 +267,10 @@ export class EngineGateway {
     this.judgeNeeds(call);
     const fresh = await this.judgeUses(call);
     await this.judgeImages(call);
-    if (starting.has(row.name)) await this.judgeStart(call);
+    if (starting.has(row.name)) {
+      await this.judgeStart(call);
+      await this.judgeNetworks(call);
+    }
     await this.judgeNodes(call);
     if (namingRows.has(row.name) || row.name === 'POST /images/load') call.nodeId = await this.nodeFor(call, 'container');
     try {
@@ -458,10 +473,10 @@ export class EngineGateway {
     }
   }
 
-  private judgeNeeds(call: Call): void {
+  private judgeNeeds(call: Call, needs: readonly Need[] = call.judged.needs): void {
     const { ctx, judged: ruling, target, collectionId } = call;
     const ref: ResourceRef = collectionId !== null ? { kind: 'collection', id: collectionId } : target ? this.refOf(call, target) : this.clusters.ref(call.cluster);
-    const refused = ruling.needs.filter((need) => {
+    const refused = needs.filter((need) => {
       if (need.ifChanged && target && !changes(need.pointer, ruling.body, target.raw['Spec'])) return false;
       if (!this.access.can(ctx, need.operation, ref).allowed) return true;
       call.checks.push({ operation: need.operation, ref });
@@ -472,6 +487,14 @@ export class EngineGateway {
     throw clustersProblem('host-option', {
       detail: `This needs ${operations.join(', ')}, which you have not been given here.`, errors: refused.map(({ operation, pointer }) => ({ pointer, detail: `needs ${operation}` })), extra: { operations },
     });
+  }
+
+  /** The engine's own networks are what their names say, by whatever they are called: an engine, and swarm, know them by their ids as well. */
+  private judgeOwnNetwork(call: Call, { name, raw }: Seen, pointer: string): void {
+    const { kind } = call.match.row.target;
+    const on = kind === 'service' ? 'service:create' : kind === 'build' ? 'image:build' : 'container:create';
+    if (raw['Driver'] === 'host') this.judgeNeeds(call, [{ operation: `${on}:host-network` as Operation, pointer }]);
+    if (name === 'bridge' && on === 'container:create') this.judgeNeeds(call, [{ operation: 'container:create:bridge-network', pointer }]);
   }
 
   /** Answers the named volumes that do not exist yet: whoever mounts one first makes it. */
@@ -506,8 +529,17 @@ export class EngineGateway {
       }
       if (!seen) throw clustersProblem('no-such-object', { detail: missingMessage(use.kind, use.id) });
       this.require(call, { operation: use.operation, ref: this.refOf(call, seen) }, () => missingMessage(use.kind, use.id));
+      if (use.kind === 'network') this.judgeOwnNetwork(call, seen, use.pointer);
       if (call.match.row.name === 'POST /commit') call.query = withQuery(call.ruling.query, { container: seen.id });
+      // Of what is gone back to, the body says nothing.
+      if (call.judged === call.ruling) pin(call.ruling, use, seen);
     }
+    const { ruling, target, match: { row } } = call;
+    if (row.name === 'POST /networks/{id}/connect') {
+      this.judgeOwnNetwork(call, target!, '{id}');
+      pinEndpoint(ruling.body, 'EndpointConfig', target!.id);
+    }
+    if (row.name === 'DELETE /networks/{id}' && isOwnNetwork(target!)) this.judgeNeeds(call, [{ operation: 'network:create:ingress', pointer: '{id}' }]);
     return [...fresh];
   }
 
@@ -521,8 +553,8 @@ export class EngineGateway {
   /** What runs, runs where its maker may schedule, and so does what is made to run again by whoever does that. */
   private async judgeNodes(call: Call): Promise<void> {
     const { ctx, cluster, engine, ruling, target, match: { row } } = call;
-    if (!running.has(row.name) && !starting.has(row.name)) return;
-    if (row.target.kind === 'container') {
+    if (!running.has(row.name) && !starting.has(row.name) && row.name !== 'POST /build') return;
+    if (row.target.kind !== 'service') {
       this.scheduling.judgeContainer(ctx, cluster, await this.nodeFor(call, 'container'));
       return;
     }
@@ -803,6 +835,24 @@ export class EngineGateway {
     throw clustersProblem('image-refused', { detail: explanation, extra });
   }
 
+  /**
+   * Engines look for the networks of a container when it starts, by the names that it was made with, where nobody wrote their ids: what has such a name by
+   * then need not be what was judged.
+   */
+  private async judgeNetworks(call: Call): Promise<void> {
+    const { NetworkSettings: settings } = call.target!.raw as { NetworkSettings?: { Networks?: Record<string, { NetworkID?: string } | null> | null } };
+    for (const [name, endpoint] of Object.entries(settings?.Networks ?? {})) {
+      if (engineNetworks.has(name) || (endpoint?.NetworkID ?? '') !== '') continue;
+      const seen = await this.look(call, 'network', name);
+      if (!seen) continue;
+      const missing = (): string => missingMessage('network', name);
+      // By the beginning of an id nobody means a network who has given it a name.
+      if (seen.name !== name && seen.id !== name) throw clustersProblem('no-such-object', { detail: missing() });
+      this.require(call, { operation: 'network:connect', ref: this.refOf(call, seen) }, missing);
+      this.judgeOwnNetwork(call, seen, '{id}');
+    }
+  }
+
   private policyScopes(call: Call, repository: ResourceRef | null): Promise<string[]> {
     const place: ResourceRef = call.collectionId !== null ? { kind: 'collection', id: call.collectionId } : this.refOf(call, call.target!);
     return this.images.policyScopes(call.ctx, { clusterId: call.cluster.id, collectionIds: this.access.collectionsAbove(place).map(({ id }) => id), repository });
@@ -831,6 +881,8 @@ export class EngineGateway {
     if (!(kind === 'image' || kind === 'plugin' ? referenceName : plainName).test(id)) return null;
     const answer = await call.engine.inspect(inspectPath(kind, id));
     const seen = answer === null ? null : readSeen(kind, answer);
+    // Engines find a cluster volume by the beginning of its id, too; who mounts one says its name.
+    if (kind === 'volume' && seen?.id !== id) return null;
     if (kind !== 'exec' || !seen?.partOf) return seen;
     // An exec is judged by its container, and that, where swarm runs it, by its service.
     const container = await this.look(call, 'container', seen.partOf.id);
@@ -898,14 +950,19 @@ export class EngineGateway {
   /** Containers, and networks that are not the swarm's, are known on one node; names of all else, volumes included, are one owner's in the whole cluster. */
   private async nodeFor({ engine, ruling }: Call, kind: OwnedKind): Promise<string> {
     if (kind === 'network' && (memberText(ruling.body, 'Driver') === 'overlay' || memberText(ruling.body, 'Scope') === 'swarm')) return '';
-    if (kind !== 'container' && kind !== 'network') return '';
+    return kind === 'container' || kind === 'network' ? this.nodeOf(engine) : '';
+  }
+
+  /** Empty where the engine is in no swarm. */
+  private async nodeOf(engine: EngineClient): Promise<string> {
     let node = this.nodes.get(engine);
-    if (!node) {
-      node = engine.info().then((info) => info.Swarm?.NodeID ?? '');
-      node.catch(() => this.nodes.delete(engine));
+    if (!node || node.until < performance.now()) {
+      const id = engine.info().then((info) => info.Swarm?.NodeID ?? '');
+      id.catch(() => this.nodes.delete(engine));
+      node = { id, until: performance.now() + nodeMillis };
       this.nodes.set(engine, node);
     }
-    return node;
+    return node.id;
   }
 
   /** Whose a taken name is, is nobody's business. */
@@ -1272,6 +1329,63 @@ function put(body: Value, pointer: string, text: string): void {
   for (const step of steps) at = (at as Record<string, Value>)[step] ?? null;
   if (last === undefined || typeof at !== 'object' || at === null || !(last in at)) throw new Error(`nothing at ${pointer} to write to`);
   (at as Record<string, Value>)[last] = text;
+}
+
+/**
+ * Writes the id of what was judged where its name stood. Engines look names up anew, later than they were judged, some as late as a container's start.
+ * Links within a network stay: they are names that only its own members are asked by.
+ */
+function pin(ruling: EngineRuling, { kind, id, pointer }: Use, seen: Seen): void {
+  if (kind !== 'container' && kind !== 'network') return;
+  if (pointer === '?networkmode') {
+    ruling.query = withQuery(ruling.query, { networkmode: kind === 'container' ? `container:${seen.id}` : seen.id });
+    return;
+  }
+  const { body } = ruling;
+  const said = textAt(body, pointer) ?? '';
+  if (kind === 'container') {
+    if (said.startsWith('container:')) put(body, pointer, `container:${seen.id}`);
+    else if (pointer.startsWith('/HostConfig/Links/')) put(body, pointer, `${seen.id}:${aliasOf(said)}`);
+    else if (pointer.startsWith('/HostConfig/VolumesFrom/')) put(body, pointer, `${seen.id}${said.includes(':') ? said.slice(said.indexOf(':')) : ''}`);
+    else if (pointer === '/Container') put(body, pointer, seen.id);
+    return;
+  }
+  if (pointer.endsWith('/Target') || pointer.endsWith('/NetworkID')) put(body, pointer, seen.id);
+  else if (/^\/NetworkingConfig\/EndpointsConfig\/[^/]*$/.test(pointer)) pinEndpoint(memberOf(memberOf(body, 'NetworkingConfig'), 'EndpointsConfig'), id, seen.id);
+  else if (pointer === '/HostConfig/NetworkMode') {
+    const endpoints = memberOf(memberOf(body, 'NetworkingConfig'), 'EndpointsConfig');
+    if (isObject(endpoints) && Object.keys(endpoints).length > 0) return;
+    (body as Record<string, Value>)['NetworkingConfig'] = plain({ EndpointsConfig: plain({ [seen.name]: plain({ NetworkID: seen.id }) }) });
+  }
+}
+
+/** Of `name:alias`, the alias; engines tell links as `/name:/other/alias`, and take them so. */
+function aliasOf(link: string): string {
+  const [name = '', alias = containerName(name)] = link.split(':');
+  return link.startsWith('/') ? alias.split('/').at(-1)! : alias;
+}
+
+/** Says in an endpoint's configuration, made where there is none, which network it is of; what it says itself was judged. */
+function pinEndpoint(holder: Value, name: string, networkId: string): void {
+  if (!isObject(holder)) return;
+  const endpoint = holder[name] ?? null;
+  if (!isObject(endpoint)) holder[name] = plain({ NetworkID: networkId });
+  else if ((textAt(endpoint, '/NetworkID') ?? '') === '') endpoint['NetworkID'] = networkId;
+}
+
+const plain = (members: Record<string, Value>): Value => Object.assign(Object.create(null) as Record<string, Value>, members);
+const isObject = (value: Value): value is Record<string, Value> => typeof value === 'object' && value !== null && !Array.isArray(value) && isPlain(value);
+const memberOf = (value: Value, name: string): Value => (isObject(value) ? (value[name] ?? null) : null);
+
+function textAt(body: Value, pointer: string): string | null {
+  const steps = pointer.split('/').slice(1).map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const found = steps.reduce<Value>((at, step) => (Array.isArray(at) ? (at[Number(step)] ?? null) : memberOf(at, step)), body);
+  return typeof found === 'string' ? found : null;
+}
+
+/** What who prunes everybody's may do: what is pruned is removed. */
+function pruneOperations({ operations, target: { kind } }: EngineRow): readonly Operation[] {
+  return kind === 'build' ? operations : [...operations, `${kind}:remove` as Operation];
 }
 
 /** Whether a body's value at a pointer is another than the object has. */

@@ -155,6 +155,12 @@ export class Made {
     return rows.map(({ key }) => key);
   }
 
+  /** Clusters on which something was made and that nobody watches: on the others the watcher notices what is gone. */
+  async unwatched(ctx: Context): Promise<string[]> {
+    const rows = await this.db.query<{ id: string }>(ctx, `select id from clusters_clusters where watch = 'off' and exists (select 1 from clusters_made where cluster_id = id)`);
+    return rows.map(({ id }) => id);
+  }
+
   /**
    * Forgets what the engine has no longer, so that the same image is found when somebody brings it back. Where something was not seen, the engine is asked for the
    * steps between images too, which its lists leave out. @throws EngineError

@@ -147,11 +147,12 @@ export class NodeScheduling {
     await asked(async () => {
       const cluster = await this.clusters.get(ctx, clusterId);
       const engine = await this.clusters.engine(ctx, cluster);
-      const nodes = await engine.nodes();
-      // Of another swarm's nodes nothing is concluded.
-      if ((await engine.swarm()).ID !== cluster.swarmId) return;
-      const there = new Set(nodes.map(({ ID }) => ID));
+      // Before the engine is asked: one that is placed meanwhile has not been missed by anybody.
       const placed = await this.db.query<{ id: string }>(ctx, 'select node_id as id from clusters_placed_nodes where cluster_id = $1', [clusterId]);
+      const nodes = await engine.nodes();
+      // Of another swarm's nodes nothing is concluded, and a swarm without any is none.
+      if ((await engine.swarm()).ID !== cluster.swarmId || nodes.length === 0) return;
+      const there = new Set(nodes.map(({ ID }) => ID));
       await this.forget(ctx, clusterId, placed.map(({ id }) => id).filter((id) => !there.has(id)));
       await this.forgetSets(ctx, clusterId, engine);
       await this.kept.label(ctx, clusterId, engine, nodes);

@@ -82,11 +82,15 @@ export class PullCredentials {
     const due = await this.db.query<Row & { engine_id: string }>(ctx, `
       select ${columns.split(', ').map((name) => `p.${name}`).join(', ')}, o.engine_id from clusters_pull_credentials p join clusters_engine_objects o on o.id = p.holder_id
       where p.expires_at < $1 and o.engine_id is not null order by random() limit 100`, [new Date(this.clock.now().getTime() + renewMillis)]);
+    const away = new Set<string>();
     for (const row of due) {
+      if (away.has(row.cluster_id)) continue;
       try {
         await this.renew(ctx, row);
       } catch (error) {
         if (!(error instanceof Problem) && !(error instanceof EngineError)) throw error;
+        // A cluster that does not answer is asked once in a pass: others wait for the end of it.
+        if (error instanceof Problem) away.add(row.cluster_id);
         this.logger.warn({ cluster: row.cluster_id, service: row.engine_id, error: error.message }, 'the pull credential of a service could not be renewed');
       }
     }

@@ -66,7 +66,7 @@ function readMount(line: string, text: string): Mount {
     found.set(name, value);
   }
   const type = found.get('type') ?? (found.has('type') ? '' : 'bind');
-  const may = members[type];
+  const may = Object.hasOwn(members, type) ? members[type] : undefined;
   if (!may) throw wrong(line, `a mount is of type ${Object.keys(members).join(', ')}`);
   for (const name of found.keys()) if (name !== 'type' && !may.has(name)) throw wrong(line, `${name} is no member of a mount of type ${type}`);
   for (const [name, value] of found) if (value === null && !switches.includes(name) && name !== 'required') throw wrong(line, `${name} has no value`);
