@@ -41,8 +41,6 @@ export interface EngineTls {
 
 /** A body that is read before anything is decided must be there within this time. */
 const bodyMillis = 30_000;
-/** Who lets one wait for longer is asked anew who it is: a credential may be gone by then. */
-const lateMillis = 250;
 /** What a client may still send after an answer that did not wait for its body. */
 const lingerMillis = 2_000;
 /** What calls under way get when the listener is closed. */
@@ -66,6 +64,8 @@ export class EngineServer extends HttpsServer {
   /** The last answer begun on each connection. */
   private readonly answers = new WeakMap<Socket, ServerResponse>();
   private readonly certificates = new WeakMap<Socket, Seen['certificate']>();
+  /** Calls under way, by account. */
+  private readonly calls = new Map<string, number>();
 
   constructor(private readonly gate: Gate, tls: EngineTls, private readonly logger: Logger, private readonly limits: TransportLimits) {
     const options: ServerOptions = {
@@ -219,6 +219,7 @@ export class EngineServer extends HttpsServer {
 
   private async serve(request: IncomingMessage, upgraded: boolean, caller: Caller): Promise<void> {
     let requestId: string | undefined;
+    let leave: (() => void) | null = null;
     try {
       const refusal = screen(request);
       if (refusal) {
@@ -236,24 +237,49 @@ export class EngineServer extends HttpsServer {
         return;
       }
       const { seen, cluster } = this.seenOf(request);
-      let ctx = await this.gate.identify(seen);
-      if (!ctx) throw denied;
+      let ctx = await this.identified(seen);
       ({ requestId } = ctx);
+      leave = this.enter(ctx);
+      if (!leave) {
+        caller.refuse({ status: 429, message: `You have ${this.limits.callsEach} calls under way; end some of them first.` });
+        return;
+      }
       const limit = bodyLimit(match);
-      const askedAt = performance.now();
+      const isHere = request.complete;
       const body = limit === null ? nothing : await caller.read(limit);
-      if (performance.now() - askedAt > lateMillis) ctx = await this.gate.identify(seen);
-      if (!ctx) throw denied;
       if (body === null) {
         caller.refuse({ status: 413, message: `The body of ${match.row.name} is longer than ${limit} bytes.` });
         return;
       }
       if (caller.gone()) return;
+      // Who let the body wait may have lost the credential meanwhile.
+      if (!isHere && body.length > 0) ctx = await this.identified(seen);
       const { engine, passage } = await this.gate.decide(ctx, match, { headers: request.headers, cluster, body: match.row.body.is === 'stream' ? nothing : body });
       await caller.pass(engine, passage, match);
     } catch (error) {
       this.fail(error, request, requestId, caller);
+    } finally {
+      leave?.();
     }
+  }
+
+  private async identified(seen: Seen): Promise<Context> {
+    const ctx = await this.gate.identify(seen);
+    if (!ctx) throw denied;
+    return ctx;
+  }
+
+  /** Counts a call of an account's; answers what ends it, or null where the account has as many as one may have. */
+  private enter({ actor }: Context): (() => void) | null {
+    const who = actor.id ?? actor.name;
+    const count = this.calls.get(who) ?? 0;
+    if (count >= this.limits.callsEach) return null;
+    this.calls.set(who, count + 1);
+    return () => {
+      const left = this.calls.get(who)! - 1;
+      if (left === 0) this.calls.delete(who);
+      else this.calls.set(who, left);
+    };
   }
 
   /** What a caller shows of itself, and which cluster it means. */

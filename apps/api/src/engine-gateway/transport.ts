@@ -20,10 +20,12 @@ export interface TransportLimits {
   downloadIdleMillis: number;
   /** What the other side gets to end by itself once nothing is left to say. */
   lingerMillis: number;
+  /** So many calls of one account may be under way: a host that is reached over SSH has room for 900 of everybody's. */
+  callsEach: number;
 }
 
 /** Used where nothing else is said. */
-export const transportLimits: TransportLimits = { engineMillis: 15_000, recheckMillis: 1_000, uploadIdleMillis: 300_000, downloadIdleMillis: 900_000, lingerMillis: 5_000 };
+export const transportLimits: TransportLimits = { engineMillis: 15_000, recheckMillis: 1_000, uploadIdleMillis: 300_000, downloadIdleMillis: 900_000, lingerMillis: 5_000, callsEach: 600 };
 
 /** What of an engine's answer goes on; all else (cookies, hop-by-hop headers, what a later engine invents) stays here. */
 const returned = [

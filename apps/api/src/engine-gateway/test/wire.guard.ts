@@ -115,6 +115,33 @@ async function ask(text: string): Promise<string> {
 
 const last = 'Connection: close\r\n';
 
+describe('who calls', () => {
+  const bearer = (): string => `Authorization: Bearer ${gateway.gate.token}\r\n`;
+
+  it('is asked anew after a body that was waited for', async () => {
+    const raw = await Raw.open({ certificate: false });
+    raw.write(`POST /v1.41/containers/create HTTP/1.1\r\n${head}${bearer()}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{`);
+    await eventually('the caller is known', () => (gateway.gate.seen.length > 0 ? true : null), 30);
+    gateway.gate.token = 'another';
+    raw.write('}');
+    await raw.saw(/^HTTP\/1.1 401 /);
+    expect([gateway.gate.passed, gateway.gate.seen.length]).toEqual([[], 2]);
+  });
+
+  it('has so many calls under way at the most, and others when they have ended', async () => {
+    await gateway.close();
+    gateway = await startGateway(openEngine({ kind: 'socket', path: engine.path }), { engineMillis: 30_000, recheckMillis: 50, lingerMillis: 500, callsEach: 2 });
+    engine.answer = (_request, response) => response.flushHeaders();
+    const call = `GET /v1.41/events HTTP/1.1\r\n${head}\r\n`;
+    const open = [await Raw.open(), await Raw.open()];
+    for (const each of open) each.write(call);
+    await eventually('two calls are under way', () => (gateway.gate.passed.length === 2 ? true : null), 30);
+    expect(await ask(`GET /v1.41/info HTTP/1.1\r\n${head}${last}\r\n`)).toMatch(/^HTTP\/1.1 429 [\s\S]*2 calls under way/);
+    open[0]!.socket.destroy();
+    await eventually('there is room again', async () => ((await ask(`POST /v1.41/containers/create HTTP/1.1\r\n${head}Content-Length: 5000000\r\n${last}\r\n`)).startsWith('HTTP/1.1 413 ') ? true : null), 30);
+  });
+});
+
 describe('requests that two readers would read differently', () => {
   it.each([
     ['two lengths', `POST /v1.41/containers/create HTTP/1.1\r\n${head}Content-Length: 2\r\nContent-Length: 40\r\n\r\n{}`, 400],
