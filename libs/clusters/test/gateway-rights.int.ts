@@ -635,6 +635,28 @@ describe('rights at the gateway', () => {
     for (const id of [early, kept, String(free.body['ID'])]) await raw('DELETE', `/services/${id}`);
   }, 300_000);
 
+  it('forgets no node that is placed while it looks for those that are gone', async () => {
+    const engine = await clusters.engine(system, cluster);
+    const nodes = engine.nodes.bind(engine);
+    const placed = (): Promise<{ id: string }[]> => test.db.query(system, 'select node_id as id from clusters_placed_nodes where cluster_id = $1 and node_id in ($2, $3) order by 1', [cluster.id, 'gone', 'joining']);
+    const place = (id: string): Promise<unknown> => test.db.query(system, 'insert into clusters_placed_nodes (cluster_id, node_id) values ($1, $2) returning 1', [cluster.id, id]);
+    await place('gone');
+    const asked = jest.spyOn(engine, 'nodes').mockImplementationOnce(async (...given) => {
+      const found = await nodes(...given);
+      await place('joining');
+      return found;
+    });
+    await app.get(NodeScheduling).reconcile(system, cluster.id);
+    expect(await placed()).toEqual([{ id: 'joining' }]);
+    // A swarm without nodes is none.
+    asked.mockImplementationOnce(async () => []);
+    await app.get(NodeScheduling).reconcile(system, cluster.id);
+    expect(await placed()).toEqual([{ id: 'joining' }]);
+    asked.mockRestore();
+    await app.get(NodeScheduling).reconcile(system, cluster.id);
+    expect(await placed()).toEqual([]);
+  }, 300_000);
+
   it('passes on what changes the swarm, for who may, and says why where it does not', async () => {
     const { Version: { Index }, Spec } = await raw<{ Version: { Index: number }; Spec: Record<string, unknown> }>('GET', '/swarm');
     const update = (who: Context): Promise<Reply> => call(who, 'POST', `/swarm/update?version=${Index}`, { ...Spec, Orchestration: { TaskHistoryRetentionLimit: 3 } });

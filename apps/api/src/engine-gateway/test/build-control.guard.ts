@@ -197,6 +197,21 @@ describe('BuildKit’s own interface', () => {
     expect(targets).toEqual([]);
   });
 
+  it('has room for some questions that have begun and do not end, and for others afterwards', async () => {
+    const half = Buffer.concat([Buffer.from([0, 0, 3, 0, 0]), Buffer.alloc(190_000)]);
+    const begun = Array.from({ length: 30 }, () => open(`${control}ListWorkers`));
+    const answers = begun.map(said);
+    const refused = new Promise<IncomingHttpHeaders>((resolve) => {
+      for (const stream of begun) stream.on('response', resolve);
+    });
+    for (const stream of begun) stream.write(half);
+    const { 'grpc-status': status, 'grpc-message': message } = await refused;
+    expect([status, decodeURIComponent(String(message))]).toEqual(['3', expect.stringContaining('begun') as string]);
+    for (const stream of begun) stream.close(8);
+    await Promise.all(answers);
+    expect((await ask(`${control}ListWorkers`)).status).toBe('0');
+  });
+
   it('is never an engine’s', async () => {
     const asked: string[] = [];
     const engine = rawEngineOver('tcp://engine', () => {
