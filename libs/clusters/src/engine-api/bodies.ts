@@ -187,7 +187,7 @@ const endpoint = (): Shape =>
 
 const logDriver = (operation: Operation, nameMember: string, optionsMember: string): Mark =>
   needs(operation, {
-    says: 'unless the log stays on the node: json-file, local, journald or none, with options of their own',
+    says: 'unless the log stays on the node: json-file, local, journald or none, by their own options (what is added to lines, by the first two alone)',
     unless: (value) => {
       const name = textOf(member(value, nameMember));
       const options = Object.fromEntries(members(member(value, optionsMember)).map(([key, text]) => [key, textOf(text)]));
