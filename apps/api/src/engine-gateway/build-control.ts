@@ -344,10 +344,11 @@ function one(stream: ServerHttp2Stream, begun: { bytes: number }): Promise<Buffe
   const whole = new Promise<Buffer>((resolve, reject) => {
     const unframer = new Unframer(maxRequestBytes);
     let message: Buffer | null = null;
-    timer = setTimeout(() => {
+    const fail = (error: Error): void => {
       stream.removeAllListeners('data').resume();
-      reject(new WireError('it takes too long to come'));
-    }, requestMillis);
+      reject(error);
+    };
+    timer = setTimeout(() => fail(new WireError('it takes too long to come')), requestMillis);
     stream.on('data', (chunk: Buffer) => {
       try {
         came += chunk.length;
@@ -358,8 +359,7 @@ function one(stream: ServerHttp2Stream, begun: { bytes: number }): Promise<Buffe
           message = each;
         }
       } catch (error) {
-        stream.removeAllListeners('data').resume();
-        reject(error);
+        fail(error as Error);
       }
     });
     stream.once('end', () => {

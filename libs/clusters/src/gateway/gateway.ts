@@ -7,7 +7,7 @@ import { Clusters } from '../clusters';
 import { collectionLabel } from '../engine-api/bodies';
 import type { EngineMatch } from '../engine-api/match';
 import { ruleOnCall, writeFilters, type EngineRuling } from '../engine-api/rule';
-import { containerName, type EngineKind, type ImageName, type Need, type Use, type Value } from '../engine-api/shape';
+import type { EngineKind, ImageName, Need, Value } from '../engine-api/shape';
 import type { EngineRow } from '../engine-api/table';
 import { EngineError, type EngineClient, type RegistryAuth } from '../engine.client';
 import type { RawEngine } from '../engine.raw';
@@ -32,11 +32,13 @@ import { GatewayImages } from './ports';
 import { OwnPrune } from './prune';
 import { PullCredentials } from './pull-credentials';
 import { filteredQuery, limitOf, queryValues, withQuery } from './query';
+import { pin, pinEndpoint } from './pins';
 import { parseReference } from './references';
 import { isOwnedKind, isOwnNetwork, refOf } from './refs';
 import { authHeader, checkedAuth, checkedConfig, isRegistry, noAuth } from './registry-auth';
 import { readSearch, searchResults } from './search';
 import { digestsOf, judgeStanding } from './standing';
+import { isPlain, memberText, put } from './values';
 import { EngineVersions, knownVersions, versionFor } from './versions';
 import { howPassed, whyRefused, type Way } from './ways';
 
@@ -1302,11 +1304,6 @@ function actionOf(operation: Operation | undefined, kind: EngineKind): string {
   return operation === undefined ? `engine.${kind}` : `engine.${operation.replaceAll(':', '.')}`;
 }
 
-function memberText(from: Value, name: string): string | null {
-  const member = typeof from === 'object' && from !== null && !Array.isArray(from) ? (from as Record<string, Value>)[name] : undefined;
-  return typeof member === 'string' ? member : null;
-}
-
 /** The labels of the object itself, made where it has none; null where the call has no body. */
 function labelsOf(body: Value): Record<string, Value> | null {
   if (typeof body !== 'object' || body === null || Array.isArray(body) || !isPlain(body)) return null;
@@ -1315,72 +1312,6 @@ function labelsOf(body: Value): Record<string, Value> | null {
   const made = Object.create(null) as Record<string, Value>;
   body['Labels'] = made;
   return made;
-}
-
-function isPlain(value: object): value is Record<string, Value> {
-  return Object.getPrototypeOf(value) === null;
-}
-
-/** Writes a string at a JSON pointer that the ruling itself named. */
-function put(body: Value, pointer: string, text: string): void {
-  const steps = pointer.split('/').slice(1).map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
-  const last = steps.pop();
-  let at: Value = body;
-  for (const step of steps) at = (at as Record<string, Value>)[step] ?? null;
-  if (last === undefined || typeof at !== 'object' || at === null || !(last in at)) throw new Error(`nothing at ${pointer} to write to`);
-  (at as Record<string, Value>)[last] = text;
-}
-
-/**
- * Writes the id of what was judged where its name stood. Engines look names up anew, later than they were judged, some as late as a container's start.
- * Links within a network stay: they are names that only its own members are asked by.
- */
-function pin(ruling: EngineRuling, { kind, id, pointer }: Use, seen: Seen): void {
-  if (kind !== 'container' && kind !== 'network') return;
-  if (pointer === '?networkmode') {
-    ruling.query = withQuery(ruling.query, { networkmode: kind === 'container' ? `container:${seen.id}` : seen.id });
-    return;
-  }
-  const { body } = ruling;
-  const said = textAt(body, pointer) ?? '';
-  if (kind === 'container') {
-    if (said.startsWith('container:')) put(body, pointer, `container:${seen.id}`);
-    else if (pointer.startsWith('/HostConfig/Links/')) put(body, pointer, `${seen.id}:${aliasOf(said)}`);
-    else if (pointer.startsWith('/HostConfig/VolumesFrom/')) put(body, pointer, `${seen.id}${said.includes(':') ? said.slice(said.indexOf(':')) : ''}`);
-    else if (pointer === '/Container') put(body, pointer, seen.id);
-    return;
-  }
-  if (pointer.endsWith('/Target') || pointer.endsWith('/NetworkID')) put(body, pointer, seen.id);
-  else if (/^\/NetworkingConfig\/EndpointsConfig\/[^/]*$/.test(pointer)) pinEndpoint(memberOf(memberOf(body, 'NetworkingConfig'), 'EndpointsConfig'), id, seen.id);
-  else if (pointer === '/HostConfig/NetworkMode') {
-    const endpoints = memberOf(memberOf(body, 'NetworkingConfig'), 'EndpointsConfig');
-    if (isObject(endpoints) && Object.keys(endpoints).length > 0) return;
-    (body as Record<string, Value>)['NetworkingConfig'] = plain({ EndpointsConfig: plain({ [seen.name]: plain({ NetworkID: seen.id }) }) });
-  }
-}
-
-/** Of `name:alias`, the alias; engines tell links as `/name:/other/alias`, and take them so. */
-function aliasOf(link: string): string {
-  const [name = '', alias = containerName(name)] = link.split(':');
-  return link.startsWith('/') ? alias.split('/').at(-1)! : alias;
-}
-
-/** Says in an endpoint's configuration, made where there is none, which network it is of; what it says itself was judged. */
-function pinEndpoint(holder: Value, name: string, networkId: string): void {
-  if (!isObject(holder)) return;
-  const endpoint = holder[name] ?? null;
-  if (!isObject(endpoint)) holder[name] = plain({ NetworkID: networkId });
-  else if ((textAt(endpoint, '/NetworkID') ?? '') === '') endpoint['NetworkID'] = networkId;
-}
-
-const plain = (members: Record<string, Value>): Value => Object.assign(Object.create(null) as Record<string, Value>, members);
-const isObject = (value: Value): value is Record<string, Value> => typeof value === 'object' && value !== null && !Array.isArray(value) && isPlain(value);
-const memberOf = (value: Value, name: string): Value => (isObject(value) ? (value[name] ?? null) : null);
-
-function textAt(body: Value, pointer: string): string | null {
-  const steps = pointer.split('/').slice(1).map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
-  const found = steps.reduce<Value>((at, step) => (Array.isArray(at) ? (at[Number(step)] ?? null) : memberOf(at, step)), body);
-  return typeof found === 'string' ? found : null;
 }
 
 /** What who prunes everybody's may do: what is pruned is removed. */
